@@ -1,0 +1,6 @@
+//! The pure part of Millstream: what a pipeline file says, what a row goes through, how records look and how the ledger
+//! adds up. No I/O, no clock, no DataFusion: it builds and tests in seconds.
+
+pub mod config;
+pub mod status;
+pub mod types;
