@@ -1,5 +1,6 @@
 """The real program, driven from outside: where it is, how its pipeline file is adapted, how it is started and stopped."""
 
+import http.client
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "nyc-taxi"
@@ -87,6 +89,56 @@ def start(folder: Path, *arguments: str, environment: dict[str, str] | None = No
             [binary(), *arguments], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
         )
     return Run(process, time.monotonic())
+
+
+def address(folder: Path, run: Run, timeout: float = 60) -> str:
+    """The URL of a running pipeline, as soon as its server says that it is ready."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if run.process.poll() is not None:
+            raise Failure(f"ended with {run.process.returncode} before it was ready:\n{tail(folder / 'stderr.txt')}")
+        if url := _ready(folder / "millstream-data" / "run.json", run.process.pid):
+            return url
+        time.sleep(0.05)
+    raise Failure(f"was not ready in {timeout} s:\n{tail(folder / 'stderr.txt')}")
+
+
+def _ready(file: Path, pid: int) -> str | None:
+    try:
+        found = json.loads(file.read_text())
+        if found["pid"] != pid:
+            return None
+        status, _ = request(found["url"], "GET", "/readyz")
+        return found["url"] if status == 200 else None
+    except (OSError, ValueError):
+        return None
+
+
+def request(url: str, method: str, path: str, body: dict | None = None) -> tuple[int, bytes]:
+    """One HTTP request: status and body."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json", "Accept": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def get_json(url: str, path: str) -> dict:
+    status, body = request(url, "GET", path)
+    if status != 200:
+        raise Failure(f"GET {path} gave {status}: {body[:300]!r}")
+    return json.loads(body)
+
+
+def query(url: str, sql: str) -> list[list]:
+    """The rows of a query."""
+    status, body = request(url, "POST", "/api/sql", {"sql": sql, "limit": 1000})
+    if status != 200:
+        raise Failure(f"`{sql}` gave {status}: {body[:300]!r}")
+    return json.loads(body)["rows"]
 
 
 def failpoints() -> list[str]:
