@@ -50,7 +50,7 @@ page_is_stale() {
     [ ! -f dist/index.html ] && return 0
     local newer
     newer=$(find . -type f -newer dist/index.html \
-        -not -path './node_modules/*' -not -path './dist/*' -not -path './e2e/*' -not -path './mock/*' -not -path './.*' | head -n 1)
+        -not -path './node_modules/*' -not -path './dist/*' -not -path './e2e/*' -not -path './mock/*' -not -path './.*' -print -quit)
     [ -n "$newer" ]
 }
 
