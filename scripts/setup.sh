@@ -42,7 +42,7 @@ setup_node() {
     command -v npm >/dev/null || stop "Node 20 with npm is missing: see https://nodejs.org/en/download"
     local version
     version=$(node --version | tr -d v)
-    at_least 20 "$version" || stop "Node is $version, 20 is needed: see https://nodejs.org/en/download"
+    at_least 20.19 "$version" || stop "Node is $version, 20.19 is needed: see https://nodejs.org/en/download"
 }
 
 # Whether a file of the page is newer than its build.
