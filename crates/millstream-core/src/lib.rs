@@ -2,5 +2,9 @@
 //! adds up. No I/O, no clock, no DataFusion: it builds and tests in seconds.
 
 pub mod config;
+pub mod dedup;
+pub mod expr;
+pub mod original;
+pub mod plan;
 pub mod status;
 pub mod types;
