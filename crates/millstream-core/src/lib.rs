@@ -4,7 +4,10 @@
 pub mod config;
 pub mod dedup;
 pub mod expr;
+pub mod ids;
 pub mod original;
 pub mod plan;
+pub mod progress;
+pub mod record;
 pub mod status;
 pub mod types;
