@@ -4,3 +4,4 @@
 pub mod config;
 pub mod status;
 pub mod types;
+pub mod units;
