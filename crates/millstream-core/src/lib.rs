@@ -2,5 +2,8 @@
 //! adds up. No I/O, no clock, no DataFusion: it builds and tests in seconds.
 
 pub mod config;
+pub mod ids;
+pub mod progress;
+pub mod record;
 pub mod status;
 pub mod types;

@@ -1,0 +1,140 @@
+//! Progress: what the publisher keeps in the log, in the same append as the records that it speaks of. It is the only truth
+//! about which rows of which file have an outcome.
+//!
+//! Rows are published in the order of files and rows (dedup needs that order), so the progress of a file is one cursor,
+//! `next_row`, and not a set of splits.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Offset, TopicPartition};
+
+/// Rows by outcome, counted when they were published.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Passed.
+    pub clean: u64,
+    /// Broke a rule.
+    pub rejected: u64,
+    /// Repeats.
+    pub deduplicated: u64,
+    /// Taken out by the filter.
+    pub filtered: u64,
+    /// Passed, but too late for dedup to vouch for them (part of `clean`).
+    pub late: u64,
+    /// Rejected rows by rule; a row with several reasons counts for each.
+    pub by_rule: BTreeMap<String, u64>,
+}
+
+impl Outcomes {
+    /// Rows with an outcome.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.clean + self.rejected + self.deduplicated + self.filtered
+    }
+
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.clean += other.clean;
+        self.rejected += other.rejected;
+        self.deduplicated += other.deduplicated;
+        self.filtered += other.filtered;
+        self.late += other.late;
+        for (rule, rows) in &other.by_rule {
+            *self.by_rule.entry(rule.clone()).or_default() += rows;
+        }
+    }
+}
+
+/// Where a file is, as the log knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilePhase {
+    /// Has its number; nothing of it is published.
+    Accepted,
+    /// `next_row` rows have an outcome.
+    Started,
+    /// All rows have an outcome.
+    Finished,
+    /// Will not be read on.
+    Quarantined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Progress of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileProgress {
+    /// Path relative to the pipeline file, or URL.
+    pub file: String,
+    /// Its place in the order of publishing.
+    pub sequence: u64,
+    /// Size, bytes; part of the file's identity.
+    pub size: u64,
+    /// Modification tag; part of the file's identity.
+    pub tag: String,
+    /// When it was found, microseconds since 1970.
+    pub found_at_micros: i64,
+    /// Where it is.
+    pub phase: FilePhase,
+    /// Rows by its footer, once that was read.
+    pub rows: Option<u64>,
+    /// Rows below have an outcome.
+    pub next_row: u64,
+    /// Hash of the rules that it began with.
+    pub rules_hash: Option<String>,
+    /// Engine that it began with.
+    pub engine: Option<String>,
+    /// What became of its rows so far.
+    pub outcomes: Outcomes,
+}
+
+impl FileProgress {
+    /// Whether nothing more will be read from it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.phase {
+            FilePhase::Finished | FilePhase::Quarantined { .. } => true,
+            FilePhase::Accepted | FilePhase::Started => false,
+        }
+    }
+}
+
+/// What a publisher keeps about itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PublisherProgress {
+    /// Seq of the next record of each partition.
+    #[serde(with = "partition_map")]
+    pub next_seq: BTreeMap<TopicPartition, u64>,
+    /// Number of the next file.
+    pub next_sequence: u64,
+    /// Partition that the next record of clean rows goes to.
+    pub next_partition: u32,
+    /// Columns known so far, as the cleaning plan writes them.
+    pub known_schema: Option<serde_json::Value>,
+    /// Highest event time of clean rows that dedup has seen, microseconds since 1970.
+    pub dedup_high_micros: Option<i64>,
+    /// File (by sequence number) that the dedup state of `within = "file"` belongs to.
+    pub dedup_file: Option<u64>,
+}
+
+/// Offsets of all partitions: behind the last record that something holds.
+pub type Offsets = BTreeMap<TopicPartition, Offset>;
+
+mod partition_map {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::ids::TopicPartition;
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<TopicPartition, u64>, to: S) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<TopicPartition, u64>, D::Error> {
+        Ok(Vec::<(TopicPartition, u64)>::deserialize(from)?.into_iter().collect())
+    }
+}

@@ -1,0 +1,172 @@
+//! What the log carries: a header of facts and a value that is a self-contained Arrow IPC stream (schema and one batch,
+//! LZ4 buffers), which any Arrow library reads by itself.
+
+use std::io::Cursor;
+use std::ops::Range;
+
+use arrow::error::ArrowError;
+use arrow::ipc::CompressionType;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::StreamId;
+
+/// Version of the record format.
+pub const RECORD_FORMAT: u16 = 1;
+
+/// Why a batch could not become a record or a record a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Writing the Arrow IPC stream failed.
+    #[error("cannot encode a batch as an Arrow stream")]
+    Encode(#[source] ArrowError),
+    /// The value is not an Arrow IPC stream.
+    #[error("cannot decode a record as an Arrow stream")]
+    Decode(#[source] ArrowError),
+    /// The value is an Arrow IPC stream without a batch.
+    #[error("a record holds no batch")]
+    Empty,
+}
+
+/// The facts of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordHeader {
+    /// Version of the record format.
+    pub format: u16,
+    /// Stream that it belongs to.
+    pub stream: StreamId,
+    /// Number of the publisher that wrote it.
+    pub publisher: u32,
+    /// Consecutive for each publisher and partition, from 0.
+    pub seq: u64,
+    /// File that its rows are from.
+    pub file: String,
+    /// Rows of the file that were looked at for the batch that this record is a part of: first.
+    pub first_row: u64,
+    /// Behind the last of them.
+    pub end_row: u64,
+    /// Rows in the value.
+    pub rows: u64,
+    /// When the file was found, microseconds since 1970.
+    pub found_at_micros: i64,
+    /// Lowest and highest event time, microseconds since 1970; none without any.
+    pub event_time_micros: Option<(i64, i64)>,
+    /// Hash of the rules that the rows went through.
+    pub rules_hash: String,
+}
+
+/// Encodes a batch as the value of a record.
+///
+/// # Errors
+/// When Arrow refuses the batch.
+pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, RecordError> {
+    let options = IpcWriteOptions::default()
+        .try_with_compression(Some(CompressionType::LZ4_FRAME))
+        .map_err(RecordError::Encode)?;
+    let mut value = Vec::with_capacity(batch.get_array_memory_size() / 2 + 1024);
+    let mut writer =
+        StreamWriter::try_new_with_options(&mut value, batch.schema_ref(), options).map_err(RecordError::Encode)?;
+    writer.write(batch).map_err(RecordError::Encode)?;
+    writer.finish().map_err(RecordError::Encode)?;
+    drop(writer);
+    Ok(value)
+}
+
+/// Decodes the value of a record.
+///
+/// # Errors
+/// When it is not an Arrow IPC stream with one batch.
+pub fn decode(value: &[u8]) -> Result<RecordBatch, RecordError> {
+    let mut reader = StreamReader::try_new(Cursor::new(value), None).map_err(RecordError::Decode)?;
+    reader.next().ok_or(RecordError::Empty)?.map_err(RecordError::Decode)
+}
+
+/// A batch that fits a record, with its value.
+#[derive(Debug)]
+pub struct Encoded {
+    /// Rows of the batch that are in it.
+    pub rows: Range<usize>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// The result of cutting a batch into records.
+#[derive(Debug, Default)]
+pub struct Cut {
+    /// Records that fit, in the order of their rows.
+    pub records: Vec<Encoded>,
+    /// Rows that do not fit even alone.
+    pub too_large: Vec<usize>,
+}
+
+/// Encodes a batch as records of at most `max_bytes`, by halving what is larger.
+///
+/// # Errors
+/// When Arrow refuses the batch.
+pub fn encode_within(batch: &RecordBatch, max_bytes: u64) -> Result<Cut, RecordError> {
+    let mut cut = Cut::default();
+    let mut open = vec![0..batch.num_rows()];
+    while let Some(rows) = open.pop() {
+        let length = rows.end - rows.start;
+        if length == 0 {
+            continue;
+        }
+        let value = encode(&batch.slice(rows.start, length))?;
+        if value.len() as u64 <= max_bytes {
+            cut.records.push(Encoded { rows, value });
+        } else if length == 1 {
+            cut.too_large.push(rows.start);
+        } else {
+            let middle = rows.start + length / 2;
+            open.push(middle..rows.end);
+            open.push(rows.start..middle);
+        }
+    }
+    Ok(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    fn batch(texts: &[&str]) -> RecordBatch {
+        let numbers: Vec<i64> = (0..).take(texts.len()).collect();
+        RecordBatch::try_from_iter([
+            ("n", Arc::new(Int64Array::from(numbers)) as _),
+            ("t", Arc::new(StringArray::from(texts.to_vec())) as _),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn a_batch_comes_back_as_it_was() {
+        let before = batch(&["a", "b", ""]);
+        assert_eq!(decode(&encode(&before).unwrap()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_large_batch_is_cut_into_records_that_fit_and_lose_nothing() {
+        let texts: Vec<String> = (0..500u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let whole = batch(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let cut = encode_within(&whole, 2_000).unwrap();
+        assert!(cut.records.len() > 3 && cut.too_large.is_empty());
+        let parts: Vec<RecordBatch> = cut.records.iter().map(|record| decode(&record.value).unwrap()).collect();
+        assert!(cut.records.iter().all(|record| record.value.len() <= 2_000));
+        assert_eq!(arrow::compute::concat_batches(&whole.schema(), &parts).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_row_that_fits_no_record_is_named_and_the_others_go_on() {
+        let huge: String =
+            (0..4_000u32).map(|n| char::from(b'!' + (n.wrapping_mul(2_654_435_761) >> 26) as u8)).collect();
+        let cut = encode_within(&batch(&["a", &huge, "b"]), 1_500).unwrap();
+        assert_eq!(cut.too_large, [1]);
+        assert_eq!(cut.records.iter().map(|record| record.rows.len()).sum::<usize>(), 2);
+    }
+}
