@@ -1,0 +1,158 @@
+"""Runs the steps of `make test` or `make check`, shows them as they go, and sums up what passed and failed.
+
+The last line is `total: N passed, N failed`; the exit code is 0 only if every step ended well.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+Counts = tuple[int, int]
+
+
+@dataclass
+class Step:
+    """One command; `count` finds (passed, failed) in what it printed, none: the exit code is the one result."""
+
+    name: str
+    what: str
+    command: list[str]
+    count: Callable[[str], Counts] | None = None
+    folder: Path = ROOT
+    only_on: str = ""
+    """A platform as in `sys.platform`; empty: all."""
+    is_test: bool = True
+    """Whether it counts when it passes; a failure always does."""
+
+
+def cargo_counts(output: str) -> Counts:
+    results = re.findall(r"^test result: \S+ (\d+) passed; (\d+) failed", output, re.MULTILINE)
+    return sum(int(passed) for passed, _ in results), sum(int(failed) for _, failed in results)
+
+
+def unittest_counts(output: str) -> Counts:
+    ran = sum(map(int, re.findall(r"^Ran (\d+) tests? in", output, re.MULTILINE)))
+    skipped = sum(map(int, re.findall(r"skipped=(\d+)", output)))
+    bad = sum(map(int, re.findall(r"(?:failures|errors)=(\d+)", output)))
+    return ran - bad - skipped, bad
+
+
+def vitest_counts(output: str) -> Counts:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    line = next((line for line in plain.splitlines() if re.match(r"\s*Tests\s", line)), "")
+
+    def number(word: str) -> int:
+        match = re.search(rf"(\d+) {word}", line)
+        return int(match[1]) if match else 0
+
+    return number("passed"), number("failed")
+
+
+def own_counts(output: str) -> Counts:
+    results = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)
+    return sum(int(passed) for passed, _ in results), sum(int(failed) for _, failed in results)
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+DASHBOARD = ROOT / "dashboard"
+UNITS = python("-m", "unittest", "discover", "--start-directory", "tests", "--pattern", "test_*.py")
+
+TEST = [
+    Step("rust", "unit and integration tests", ["cargo", "test", "--workspace", "--no-fail-fast"], cargo_counts),
+    Step("program", "the program that the next steps drive", ["cargo", "build", "--package", "millstream"], is_test=False),
+    Step("python", "expected numbers, reader, checkers", UNITS, unittest_counts),
+    Step("page", "the page's own tests", ["npm", "test", "--silent"], vitest_counts, DASHBOARD),
+    Step("sync", "appends are on disk before they are acknowledged", python("tests/sync_test.py"), unittest_counts, only_on="linux"),
+    Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
+    Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
+    Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
+]
+CLIPPY = ["cargo", "clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]
+CHECK = [
+    Step("format", "rustfmt", ["cargo", "fmt", "--all", "--check"]),
+    Step("lints", "clippy", CLIPPY),
+    Step("types", "the page's types and lints", ["npm", "run", "check", "--silent"], folder=DASHBOARD),
+    Step("rust", "unit tests", ["cargo", "test", "--workspace", "--lib", "--bins"], cargo_counts),
+    Step("python", "expected numbers, reader, checkers", UNITS, unittest_counts),
+    Step("page", "the page's own tests", ["npm", "test", "--silent"], vitest_counts, DASHBOARD),
+]
+
+
+@dataclass
+class Result:
+    step: Step
+    passed: int
+    failed: int
+    seconds: float
+    note: str = ""
+
+
+def run(step: Step) -> Result:
+    """Runs one step, its output shown as it comes."""
+    began = time.monotonic()
+    print(f"\n==> {step.name}: {step.what}", flush=True)
+    if step.only_on and not sys.platform.startswith(step.only_on):
+        print(f"not run: only on {step.only_on}")
+        return Result(step, 0, 0, 0.0, "not run here")
+    lines = []
+    process = subprocess.Popen(
+        step.command,
+        cwd=step.folder,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    for line in process.stdout:
+        lines.append(line)
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    code = process.wait()
+    passed, failed = step.count("".join(lines)) if step.count else (int(code == 0), int(code != 0))
+    if code != 0 and failed == 0:
+        failed = 1
+    note = "" if code == 0 else f"exit code {code}"
+    if not step.is_test:
+        return Result(step, 0, failed, time.monotonic() - began, note)
+    if code == 0 and passed == 0:
+        failed, note = failed + 1, "no test was counted"
+    return Result(step, passed, failed, time.monotonic() - began, note)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="the steps of `make check`")
+    parser.add_argument("--list", action="store_true", help="show the steps")
+    parser.add_argument("steps", nargs="*", help="run these only")
+    options = parser.parse_args()
+    steps = CHECK if options.check else TEST
+    if unknown := set(options.steps) - {step.name for step in steps}:
+        parser.error(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(step.name for step in steps)}")
+    if options.steps:
+        steps = [step for step in steps if step.name in options.steps]
+    if options.list:
+        for step in steps:
+            print(f"{step.name:10} {step.what}")
+        return 0
+    results = [run(step) for step in steps]
+    print(f"\n{'step':10} {'passed':>7} {'failed':>7} {'seconds':>8}")
+    for result in results:
+        print(f"{result.step.name:10} {result.passed:7} {result.failed:7} {result.seconds:8.1f}  {result.note}".rstrip())
+    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
+    print(f"total: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

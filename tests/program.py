@@ -1,0 +1,171 @@
+"""The real program, driven from outside: where it is, how its pipeline file is adapted, how it is started and stopped."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "nyc-taxi"
+
+
+class Failure(Exception):
+    """The program did what it must not; the text says what."""
+
+
+def binary() -> Path:
+    """The program under test: `MILLSTREAM_BIN`, otherwise the development build."""
+    if path := os.environ.get("MILLSTREAM_BIN"):
+        return Path(path)
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    return target / "debug" / "millstream"
+
+
+def adapt(text: str, settings: dict[str, str]) -> str:
+    """Sets `section.key` to a TOML value in the text of a pipeline file: replaced where it is written, added where not."""
+    lines, section, left = [], "", dict(settings)
+    for line in text.splitlines():
+        if match := re.match(r"\[([\w.]+)\]", line):
+            _add_missing(lines, section, left)
+            section = match[1]
+        key = re.match(r"(\w+)\s*=", line)
+        name = f"{section}.{key[1]}" if key else None
+        lines.append(f"{key[1]} = {left.pop(name)}" if name in left else line)
+        if line.startswith("[["):
+            section = ""
+    _add_missing(lines, section, left)
+    for name, value in left.items():
+        section, key = name.rsplit(".", 1)
+        lines += [f"[{section}]", f"{key} = {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def _add_missing(lines: list[str], section: str, left: dict[str, str]) -> None:
+    """At the end of a section: the settings of it that were not written there."""
+    if not section:
+        return
+    start = max(number for number, line in enumerate(lines) if line.startswith(f"[{section}]"))
+    missing = [name for name in left if name.rsplit(".", 1)[0] == section]
+    lines[start + 1 : start + 1] = [f"{name.rsplit('.', 1)[1]} = {left.pop(name)}" for name in missing]
+
+
+@dataclass
+class Run:
+    """One process of the program; what it prints is appended to files in its folder."""
+
+    process: subprocess.Popen
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def wait(self, timeout: float) -> int | None:
+        """The exit code (negative: the signal that ended it); none if it still runs after `timeout` seconds."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> int:
+        """SIGKILL to this process, and its exit code."""
+        self.process.kill()
+        return self.process.wait()
+
+
+def start(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Run:
+    """Starts the program in `folder`; stdout goes to `stdout.txt`, stderr to `stderr.txt` there."""
+    variables = {**os.environ, **(environment or {})}
+    with open(folder / "stdout.txt", "ab") as out, open(folder / "stderr.txt", "ab") as errors:
+        errors.write(f"--- millstream {' '.join(arguments)} {environment or ''}\n".encode())
+        errors.flush()
+        process = subprocess.Popen(
+            [binary(), *arguments], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
+        )
+    return Run(process, time.monotonic())
+
+
+def address(folder: Path, run: Run, timeout: float = 60) -> str:
+    """The URL of a running pipeline, as soon as its server says that it is ready."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if run.process.poll() is not None:
+            raise Failure(f"ended with {run.process.returncode} before it was ready:\n{tail(folder / 'stderr.txt')}")
+        if url := _ready(folder / "millstream-data" / "run.json", run.process.pid):
+            return url
+        time.sleep(0.05)
+    raise Failure(f"was not ready in {timeout} s:\n{tail(folder / 'stderr.txt')}")
+
+
+def _ready(file: Path, pid: int) -> str | None:
+    try:
+        found = json.loads(file.read_text())
+        if found["pid"] != pid:
+            return None
+        status, _ = request(found["url"], "GET", "/readyz")
+        return found["url"] if status == 200 else None
+    except (OSError, ValueError):
+        return None
+
+
+def request(url: str, method: str, path: str, body: dict | None = None) -> tuple[int, bytes]:
+    """One HTTP request: status and body."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json", "Accept": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def get_json(url: str, path: str) -> dict:
+    status, body = request(url, "GET", path)
+    if status != 200:
+        raise Failure(f"GET {path} gave {status}: {body[:300]!r}")
+    return json.loads(body)
+
+
+def query(url: str, sql: str) -> list[list]:
+    """The rows of a query."""
+    status, body = request(url, "POST", "/api/sql", {"sql": sql, "limit": 1000})
+    if status != 200:
+        raise Failure(f"`{sql}` gave {status}: {body[:300]!r}")
+    return json.loads(body)["rows"]
+
+
+def failpoints() -> list[str]:
+    """Names of the program's fail-points."""
+    output = subprocess.run([binary(), "failpoints"], capture_output=True, text=True, timeout=30)
+    names = output.stdout.split()
+    if output.returncode != 0 or not names:
+        raise Failure(f"`{binary()} failpoints` listed nothing: is it a development build? {output.stderr.strip()}")
+    return names
+
+
+def was_killed(code: int) -> bool:
+    """Whether a process died as by SIGKILL: killed, or aborted at a fail-point."""
+    return code in (-signal.SIGKILL, -signal.SIGABRT)
+
+
+def tail(path: Path, lines: int = 25) -> str:
+    """The last lines of a file."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+
+def last_json(path: Path) -> dict:
+    """The JSON object that a command printed last to `path`."""
+    text = path.read_text()
+    for line in reversed([number for number, line in enumerate(text.splitlines()) if line.startswith("{")]):
+        try:
+            return json.loads("\n".join(text.splitlines()[line:]))
+        except ValueError:
+            continue
+    raise Failure(f"{path}: no JSON object in it")
