@@ -34,7 +34,10 @@ fn armed() -> Option<&'static Armed> {
             let text = std::env::var("MILLSTREAM_FAILPOINT").ok()?;
             let (name, hits) = text.split_once(':').unwrap_or((&text, "1"));
             let Ok(hits) = hits.parse::<i64>() else {
-                tracing::error!(value = text, "`MILLSTREAM_FAILPOINT` is not `name` or `name:n`; no fail-point is armed");
+                tracing::error!(
+                    value = text,
+                    "`MILLSTREAM_FAILPOINT` is not `name` or `name:n`; no fail-point is armed"
+                );
                 return None;
             };
             Some(Armed { name: name.to_owned(), hits_left: std::sync::atomic::AtomicI64::new(hits) })

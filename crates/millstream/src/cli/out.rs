@@ -12,8 +12,9 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 /// Writes a text as it is.
 pub(super) fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::NobodyReads,
-        _ => Failure::Failed(format!("writing to standard output: {error}")),
-    })
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
+        Err(error) => Err(Failure::Failed(format!("writing to standard output: {error}"))),
+    }
 }

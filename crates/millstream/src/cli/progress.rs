@@ -8,7 +8,7 @@ use millstream_core::status::{PipelineState, Status};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use super::number::{count, counted, duration, rate};
 use super::terminal::Terminal;
@@ -56,7 +56,7 @@ async fn show(board: Arc<Board>, terminal: Terminal, mut ended: watch::Receiver<
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = tokio::time::interval(BAR_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last_line = (String::new(), Instant::now());
+    let mut last_line = String::new();
     let mut all_archived_told = false;
     loop {
         tokio::select! {
@@ -74,9 +74,9 @@ async fn show(board: Arc<Board>, terminal: Terminal, mut ended: watch::Receiver<
             }
             _ = ticks.tick(), if bar.is_none() => {
                 let line = line(&board.status());
-                if line != last_line.0 {
+                if line != last_line {
                     terminal.say(&line);
-                    last_line = (line, Instant::now());
+                    last_line = line;
                 }
             }
         }

@@ -21,7 +21,8 @@ pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Termin
             terminal.say(&format!("  {}", path.display()));
         }
         if !archive {
-            terminal.say("the archive stays; a run that goes on with it needs `reset --archive` or another `archive.path`");
+            terminal
+                .say("the archive stays; a run that goes on with it needs `reset --archive` or another `archive.path`");
         }
         if !confirmed(terminal)? {
             return out::line("nothing was removed");

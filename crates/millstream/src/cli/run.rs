@@ -74,12 +74,12 @@ pub(super) fn run_with(
     let signals = Signals::watch(stop_sender, config.pipeline.drain_deadline, terminal.clone(), runtime.handle())
         .map_err(|error| Failure::Failed(format!("taking signals: {error}")))?;
     let token = config.server.token.as_ref().map(|token| token.reveal().to_owned());
+    let started_at = now();
     let progress = OnceLock::new();
     let started = |running: Running| {
         let board = Arc::clone(&running.board);
         server.attach(running);
         let url = server.url();
-        let started_at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let info = RunInfo { pid: std::process::id(), url: url.clone(), token, started_at };
         if let Err(error) = data_dir.write_run_info(&info) {
             tracing::warn!(error = chain(&error), "`millstream status`, `sql` and `tail` cannot find this pipeline");
@@ -106,6 +106,11 @@ pub(super) fn run_with(
         return Err(Failure::Aborted);
     }
     report(&ended?, options.show)
+}
+
+#[allow(clippy::disallowed_methods, reason = "when the process started is a fact about the process")]
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Prints the summary; a ledger that does not add up is a failure.
@@ -139,7 +144,8 @@ fn describe(summary: &Summary) -> String {
     text += &format!("  balanced  {}\n", if summary.ledger.balanced { "yes" } else { "NO" });
     text += &format!("  archive   version {version}\n");
     for file in summary.ledger.files.iter().filter(|file| file.state == FileState::Quarantined) {
-        text += &format!("\n  quarantined `{}`: {}\n", file.file, file.reason.as_deref().unwrap_or("no reason was told"));
+        text +=
+            &format!("\n  quarantined `{}`: {}\n", file.file, file.reason.as_deref().unwrap_or("no reason was told"));
     }
     text
 }

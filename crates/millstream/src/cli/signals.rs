@@ -27,7 +27,8 @@ impl Signals {
         handle: &Handle,
     ) -> std::io::Result<Self> {
         let _context = handle.enter();
-        let mut both = Both { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        let mut both =
+            Both { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
         let aborted = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&aborted);
         let task = handle.spawn(async move {

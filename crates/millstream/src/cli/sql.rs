@@ -79,7 +79,8 @@ pub(super) fn sql(
     })?;
     let shown = answer.rows.len() as u64;
     if answer.truncated {
-        terminal.say(&format!("only the first {} rows: `--limit` or `limits.query_rows` cut the rest off", count(shown)));
+        terminal
+            .say(&format!("only the first {} rows: `--limit` or `limits.query_rows` cut the rest off", count(shown)));
     } else if form == Form::Table {
         terminal.say(&format!("{} rows in {}", count(shown), duration(answer.elapsed_ms / 1e3)));
     }

@@ -124,97 +124,82 @@ fn describe(status: &Status, ledger: &Ledger, url: &str) -> String {
 }
 
 fn stages(text: &mut String, status: &Status) {
-    let source = &status.source;
-    let mut row = |name: &str, value: String| {
+    for (name, value) in up_to_the_log(status).into_iter().chain(from_the_log(status)) {
         let _ = writeln!(text, "  {name:<9} {value}");
-    };
-    row(
-        "files",
-        format!(
-            "{} done, {} reading, {} waiting, {} quarantined",
-            count(source.files_done),
-            count(source.files_reading),
-            count(source.files_waiting),
-            count(source.files_quarantined)
-        ),
-    );
+    }
+}
+
+fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
+    let (source, clean, stream) = (&status.source, &status.clean, &status.stream);
     let pace = if source.pace == "max" { String::new() } else { format!(", pace {}", source.pace) };
-    row(
-        "rows",
-        format!(
-            "{} of {} read, {}/s{pace}",
-            count(source.rows_read),
-            count(source.rows_total),
-            rate(source.rows_per_second)
-        ),
+    let files = format!(
+        "{} done, {} reading, {} waiting, {} quarantined",
+        count(source.files_done),
+        count(source.files_reading),
+        count(source.files_waiting),
+        count(source.files_quarantined)
     );
-    let clean = &status.clean;
-    row(
-        "clean",
-        format!(
-            "{} clean, {} rejected, {} repeats, {} filtered ({})",
-            count(clean.clean),
-            count(clean.rejected),
-            count(clean.deduplicated),
-            count(clean.filtered),
-            clean.engine
-        ),
+    let rows = format!(
+        "{} of {} read, {}/s{pace}",
+        count(source.rows_read),
+        count(source.rows_total),
+        rate(source.rows_per_second)
     );
-    for rule in &status.rejects_by_rule {
-        row("", format!("{:>10} by {}", count(rule.rows), rule.rule));
-    }
-    let stream = &status.stream;
-    row(
-        "log",
-        format!(
-            "{} `{}`, {} records of {:.0} rows, {} on disk",
-            stream.log,
-            stream.topic,
-            count(stream.records),
-            stream.rows_per_record,
-            bytes(stream.disk_bytes)
-        ),
+    let cleaned = format!(
+        "{} clean, {} rejected, {} repeats, {} filtered ({})",
+        count(clean.clean),
+        count(clean.rejected),
+        count(clean.deduplicated),
+        count(clean.filtered),
+        clean.engine
     );
-    let receive = &status.receive;
-    row(
-        "receive",
-        format!(
-            "{} received, {}/s, {} behind",
-            count(receive.rows),
-            rate(receive.rows_per_second),
-            count(receive.lag_rows)
-        ),
+    let log = format!(
+        "{} `{}`, {} records of {:.0} rows, {} on disk",
+        stream.log,
+        stream.topic,
+        count(stream.records),
+        stream.rows_per_record,
+        bytes(stream.disk_bytes)
     );
+    let mut lines = vec![("files", files), ("rows", rows), ("clean", cleaned)];
+    lines.extend(status.rejects_by_rule.iter().map(|rule| ("", format!("{:>10} by {}", count(rule.rows), rule.rule))));
+    lines.push(("log", log));
+    lines
+}
+
+fn from_the_log(status: &Status) -> Vec<(&'static str, String)> {
+    let (receive, table, archive) = (&status.receive, &status.table, &status.archive);
+    let received = format!(
+        "{} received, {}/s, {} behind",
+        count(receive.rows),
+        rate(receive.rows_per_second),
+        count(receive.lag_rows)
+    );
+    let live = format!(
+        "{} rows in {} of {}, {} not archived yet",
+        count(table.rows),
+        bytes(table.bytes),
+        bytes(table.limit_bytes),
+        count(table.rows_not_archived)
+    );
+    let archived = format!(
+        "{} rows in {} files, {}, {}; {} rejects",
+        count(archive.rows),
+        count(archive.files),
+        bytes(archive.bytes),
+        archive.version.map_or_else(|| "no version yet".to_owned(), |version| format!("version {version}")),
+        count(archive.reject_rows)
+    );
+    let mut lines = vec![("receive", received)];
     if receive.gaps > 0 {
-        row("", format!("{} GAPS in the log: rows are missing", count(receive.gaps)));
+        lines.push(("", format!("{} GAPS in the log: rows are missing", count(receive.gaps))));
     }
-    let table = &status.table;
-    row(
-        "live",
-        format!(
-            "{} rows in {} of {}, {} not archived yet",
-            count(table.rows),
-            bytes(table.bytes),
-            bytes(table.limit_bytes),
-            count(table.rows_not_archived)
-        ),
-    );
-    let archive = &status.archive;
-    row(
-        "archive",
-        format!(
-            "{} rows in {} files, {}, {}; {} rejects",
-            count(archive.rows),
-            count(archive.files),
-            bytes(archive.bytes),
-            archive.version.map_or_else(|| "no version yet".to_owned(), |version| format!("version {version}")),
-            count(archive.reject_rows)
-        ),
-    );
+    lines.extend([("live", live), ("archive", archived)]);
     if let (Some(p50), Some(p99)) = (status.freshness.p50_seconds, status.freshness.p99_seconds) {
-        row("freshness", format!("{} (p50), {} (p99)", duration(p50), duration(p99)));
+        lines.push(("freshness", format!("{} (p50), {} (p99)", duration(p50), duration(p99))));
     }
-    row("memory", format!("{} of {}", bytes(status.memory_bytes), bytes(status.memory_limit_bytes)));
+    lines.push(("memory", format!("{} of {}", bytes(status.memory_bytes), bytes(status.memory_limit_bytes))));
+    lines
 }
 
 /// The ledger as it adds up; `head` opens the first line, and the others are set below it.

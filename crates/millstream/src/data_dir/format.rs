@@ -55,7 +55,8 @@ impl Format {
     /// Reads the file; none when it is not there.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, DataDirError> {
         let Some(text) = files::read_if_there(path)? else { return Ok(None) };
-        let damaged = |error: serde_json::Error| DataDirError::Damaged { path: path.to_owned(), reason: error.to_string() };
+        let damaged =
+            |error: serde_json::Error| DataDirError::Damaged { path: path.to_owned(), reason: error.to_string() };
         let AnyFormat { format } = serde_json::from_str(&text).map_err(damaged)?;
         if format > VERSION {
             let folder = path.parent().unwrap_or(path).to_owned();
@@ -126,8 +127,7 @@ fn within_text(within: DedupWithin) -> String {
                 ("ms", 1_000),
                 ("us", 1),
             ];
-            let (unit, micros) =
-                UNITS.into_iter().find(|(_, micros)| length_micros % micros == 0).unwrap_or(("us", 1));
+            let (unit, micros) = UNITS.into_iter().find(|(_, micros)| length_micros % micros == 0).unwrap_or(("us", 1));
             format!("\"{}{unit}\"", length_micros / micros)
         }
     }

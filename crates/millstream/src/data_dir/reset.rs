@@ -96,7 +96,10 @@ fn archive_paths(archive: &Path) -> Result<Vec<PathBuf>, DataDirError> {
     match is_there(archive)? {
         None => return Ok(found),
         Some(metadata) if !metadata.is_dir() => {
-            return Err(DataDirError::NotOurs { path: archive.to_owned(), reason: "is not a folder (links are not followed)" });
+            return Err(DataDirError::NotOurs {
+                path: archive.to_owned(),
+                reason: "is not a folder (links are not followed)",
+            });
         }
         Some(_) => {}
     }
@@ -107,7 +110,10 @@ fn archive_paths(archive: &Path) -> Result<Vec<PathBuf>, DataDirError> {
         }
         let log = is_there(&path.join("_delta_log"))?;
         if !log.is_some_and(|metadata| metadata.is_dir()) || !is_there(&path)?.is_some_and(|it| it.is_dir()) {
-            return Err(DataDirError::NotOurs { path, reason: "does not look like a table of the archive (no `_delta_log`)" });
+            return Err(DataDirError::NotOurs {
+                path,
+                reason: "does not look like a table of the archive (no `_delta_log`)",
+            });
         }
         found.push(path);
     }

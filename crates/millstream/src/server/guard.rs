@@ -113,7 +113,8 @@ fn names_loopback(host: &str, port: u16) -> bool {
         Some(_) | None => (host, Some(80)),
     };
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    let is_loopback = name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_loopback =
+        name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     is_loopback && host_port == Some(port)
 }
 

@@ -32,9 +32,7 @@ pub(super) async fn page(method: Method, uri: Uri) -> Response {
         None if name.contains('.') && name != INDEX => not_found(path),
         None => match Dist::get(INDEX) {
             Some(file) => serve(INDEX, file),
-            None => {
-                (StatusCode::SERVICE_UNAVAILABLE, "the page was not built: run `make dashboard`\n").into_response()
-            }
+            None => (StatusCode::SERVICE_UNAVAILABLE, "the page was not built: run `make dashboard`\n").into_response(),
         },
     }
 }

@@ -187,7 +187,9 @@ fn map(array: &ArrayRef, row: usize) -> Value {
     for entry in 0..entries.len() {
         let key = match cell(entries.column(0), entry) {
             Value::String(key) => key,
-            key @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => key.to_string(),
+            key @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                key.to_string()
+            }
         };
         object.insert(key, cell(entries.column(1), entry));
     }
