@@ -42,7 +42,7 @@ setup_node() {
     command -v npm >/dev/null || stop "Node 20 with npm is missing: see https://nodejs.org/en/download"
     local version
     version=$(node --version | tr -d v)
-    at_least 20 "$version" || stop "Node is $version, 20 is needed: see https://nodejs.org/en/download"
+    at_least 20.19 "$version" || stop "Node is $version, 20.19 is needed: see https://nodejs.org/en/download"
 }
 
 # Whether a file of the page is newer than its build.
@@ -50,7 +50,7 @@ page_is_stale() {
     [ ! -f dist/index.html ] && return 0
     local newer
     newer=$(find . -type f -newer dist/index.html \
-        -not -path './node_modules/*' -not -path './dist/*' -not -path './e2e/*' -not -path './mock/*' -not -path './.*' | head -n 1)
+        -not -path './node_modules/*' -not -path './dist/*' -not -path './e2e/*' -not -path './mock/*' -not -path './.*' -print -quit)
     [ -n "$newer" ]
 }
 

@@ -1,7 +1,6 @@
 """Compares an archive, as the independent reader sees it, with what the second computation expects."""
 
 import json
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -111,9 +110,3 @@ def _reasons(database: duckdb.DuckDBPyConnection) -> list[str]:
             found.append(f"rejects: {file} row {row} has no original values: {original}")
             break
     return found
-
-
-def sums(path: Path, outcomes: Outcomes) -> str:
-    """One line about what was compared."""
-    counts = ", ".join(f"{getattr(outcomes, name).num_rows:,} {name}" for name in ["delivered", "rejected", "duplicate"])
-    return f"{path.name}: {counts}"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from compare import differences
 from expected import compute
-from program import EXAMPLE, Failure, Run, adapt, binary, failpoints, start, tail, was_killed
+from program import EXAMPLE, Failure, Run, adapt, binary, failpoints, registered, start, tail, was_killed
 from reader import Inconsistent, read_archive
 
 END_SECONDS = 180
@@ -60,6 +60,8 @@ class Schedule:
         self.again: list[str] = []
         self.killed = dict.fromkeys(names, 0)
         self.unreached: set[str] = set()
+        self.run_seconds = 2.5
+        """How long an undisturbed process took lately: random moments lie within it."""
 
     def next(self, fresh: bool) -> Plan:
         """The next kill; `fresh`: for the first process of a life."""
@@ -101,7 +103,7 @@ class Life:
     rng: random.Random
     folder: Path
     by_month: bool = True
-    run_seconds: float = 4.0
+    run_seconds: float = 2.5
     arriving: threading.Thread | None = None
     files: list[Path] = field(default_factory=list)
     current: Run | None = None
@@ -133,7 +135,7 @@ class Life:
         rng = self.rng
         return {
             "source.watch": "true" if arrives else "false",
-            "source.pace": rng.choice(['"max"', '"max"', '"20000 rows/s"']),
+            "source.pace": rng.choice(['"max"', '"max"', '"20000 rows/s"', '"8000 rows/s"']),
             "source.parallel_splits": rng.choice(["1", "2", "4"]),
             "stream.partitions": rng.choice(["1", "2", "3"]),
             "stream.batch_rows": rng.choice(["200", "500", "2000"]),
@@ -154,6 +156,10 @@ class Life:
         for path, pause in zip(files, pauses):
             time.sleep(pause)
             self._put(path)
+
+    def complete(self) -> bool:
+        """Whether no further file will arrive, so that a process that ended by itself has left nothing to do."""
+        return self.arriving is None or not self.arriving.is_alive()
 
     def all_arrived(self) -> None:
         """Waits until every source file is in its place."""
@@ -180,20 +186,21 @@ class Life:
         if code is not None:
             if code != 0:
                 raise Failure(f"exit code {code} without being asked to stop")
-            self.run_seconds = max(0.5, run.seconds)
+            self.run_seconds = max(0.3, run.seconds)
             return False
         if plan.kind == "moment":
             return was_killed(run.kill())
         return self._signal(run, plan)
 
     def _signal(self, run: Run, plan: Plan) -> bool:
+        # A signal that comes before its handler is set ends the process by itself.
+        early = set() if registered(self.folder, run) else {-plan.sent}
         run.process.send_signal(plan.sent)
         if plan.twice:
             run.wait(self.rng.uniform(0, 0.3))
             run.process.send_signal(plan.sent)
         code = self._ended(run)
-        # A signal that comes before its handler is set ends the process by itself.
-        allowed = SIGNAL_CODES[plan.sent] | {-plan.sent}
+        allowed = SIGNAL_CODES[plan.sent] | early
         if plan.twice:
             allowed |= {130, 143}
         if code not in allowed:
@@ -240,7 +247,7 @@ class Life:
 def live(number: int, seed: int, schedule: Schedule, rounds: int, base: Path) -> tuple[int, str]:
     """One life with at most `rounds` kills; returns the kills and a line about it, raises `Failure`."""
     rng = random.Random(f"{seed}/{number}")
-    life = Life(number, rng, base / f"life-{number}")
+    life = Life(number, rng, base / f"life-{number}", run_seconds=schedule.run_seconds)
     kills = []
     try:
         chosen = life.prepare()
@@ -252,6 +259,9 @@ def live(number: int, seed: int, schedule: Schedule, rounds: int, base: Path) ->
                 schedule.reached(plan) if true else schedule.missed(plan, fresh=turn == 0)
             if true:
                 kills.append(str(plan))
+            elif life.complete():
+                break
+        schedule.run_seconds = life.run_seconds
         compared = life.end()
     except (Failure, Inconsistent) as failure:
         log = tail(life.folder / "stderr.txt")

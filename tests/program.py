@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -13,6 +14,9 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "nyc-taxi"
+
+# Programs that abort themselves by the dozen must not leave dumps behind.
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class Failure(Exception):
@@ -97,21 +101,27 @@ def address(folder: Path, run: Run, timeout: float = 60) -> str:
     while time.monotonic() < deadline:
         if run.process.poll() is not None:
             raise Failure(f"ended with {run.process.returncode} before it was ready:\n{tail(folder / 'stderr.txt')}")
-        if url := _ready(folder / "millstream-data" / "run.json", run.process.pid):
+        url = registered(folder, run)
+        if url is not None and _is_ready(url):
             return url
         time.sleep(0.05)
     raise Failure(f"was not ready in {timeout} s:\n{tail(folder / 'stderr.txt')}")
 
 
-def _ready(file: Path, pid: int) -> str | None:
+def registered(folder: Path, run: Run) -> str | None:
+    """The URL that this very process has written to its `run.json`; none before it has."""
     try:
-        found = json.loads(file.read_text())
-        if found["pid"] != pid:
-            return None
-        status, _ = request(found["url"], "GET", "/readyz")
-        return found["url"] if status == 200 else None
+        found = json.loads((folder / "millstream-data" / "run.json").read_text())
     except (OSError, ValueError):
         return None
+    return found["url"] if found["pid"] == run.process.pid else None
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return request(url, "GET", "/readyz")[0] == 200
+    except OSError:
+        return False
 
 
 def request(url: str, method: str, path: str, body: dict | None = None) -> tuple[int, bytes]:
@@ -158,14 +168,3 @@ def was_killed(code: int) -> bool:
 def tail(path: Path, lines: int = 25) -> str:
     """The last lines of a file."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
-
-
-def last_json(path: Path) -> dict:
-    """The JSON object that a command printed last to `path`."""
-    text = path.read_text()
-    for line in reversed([number for number, line in enumerate(text.splitlines()) if line.startswith("{")]):
-        try:
-            return json.loads("\n".join(text.splitlines()[line:]))
-        except ValueError:
-            continue
-    raise Failure(f"{path}: no JSON object in it")

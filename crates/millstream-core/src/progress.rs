@@ -116,8 +116,19 @@ pub struct PublisherProgress {
     pub known_schema: Option<serde_json::Value>,
     /// Highest event time of clean rows that dedup has seen, microseconds since 1970.
     pub dedup_high_micros: Option<i64>,
+    /// Rules of the file that is under way.
+    pub started_rules: Option<StartedRules>,
     /// File (by sequence number) that the dedup state of `within = "file"` belongs to.
     pub dedup_file: Option<u64>,
+}
+
+/// The rules that a file began with, kept so that it can end under them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedRules {
+    /// Their hash.
+    pub hash: String,
+    /// Text of the pipeline file.
+    pub pipeline: String,
 }
 
 /// Offsets of all partitions: behind the last record that something holds.

@@ -1,27 +1,423 @@
 //! What everybody may know about a running pipeline: counters that the stages feed, read by server and terminal.
+//!
+//! The ledger is kept here from what was made durable: progress that was appended, records that were appended and not yet
+//! archived, and what the archive's own commits say that they hold.
 
-use millstream_core::status::{Ledger, Status};
+mod ledger;
+mod rate;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use millstream_core::config::{Config, Pace};
+use millstream_core::ids::{Offset, Topic, TopicPartition};
+use millstream_core::record::RecordHeader;
+use millstream_core::status::{
+    ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, Message, MessageLevel, PartitionStatus, PipelineState, ReceiveStatus,
+    RuleCount, SourceStatus, Status, StreamStatus, TableStatus,
+};
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::ledger::Books;
+use self::rate::{Latencies, Rate};
+use crate::archive::ArchivedTable;
+use crate::clock::{now_micros, rfc3339};
+use crate::stream::publish::Applied;
+use crate::stream::{Bounds, Log, Recovered};
+use crate::table::{LiveTable, Window};
+
+/// Messages that are kept.
+const MESSAGES: usize = 50;
+
+/// Versions of the archive that are kept.
+const VERSIONS: usize = 20;
 
 /// The board of one run; cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub(crate) struct Board {
+    config: Arc<Config>,
+    started: Instant,
+    started_at_micros: i64,
+    parts: OnceLock<Parts>,
+    inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
 }
 
+/// Stages that are asked for their numbers.
+#[derive(Debug)]
+struct Parts {
+    log: Arc<dyn Log>,
+    disk_bytes: Box<dyn DiskBytes>,
+    live: Arc<LiveTable>,
+}
+
+/// Something that knows how many bytes the log has on disk.
+pub(crate) trait DiskBytes: Send + Sync + std::fmt::Debug {
+    /// Bytes on disk.
+    fn disk_bytes(&self) -> u64;
+}
+
+impl DiskBytes for crate::stream::embedded::EmbeddedLog {
+    fn disk_bytes(&self) -> u64 {
+        Self::disk_bytes(self)
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: PipelineState,
+    books: Books,
+    messages: VecDeque<Message>,
+    source_waits: bool,
+    read: Rate,
+    appended: Rate,
+    appends: u64,
+    records: u64,
+    record_rows: u64,
+    record_bytes: u64,
+    dedup_keys: u64,
+    /// Rows appended and not received, and when the oldest of them was appended, by partition.
+    unreceived: BTreeMap<TopicPartition, VecDeque<(Offset, u64, i64)>>,
+    received: Rate,
+    received_offsets: BTreeMap<TopicPartition, Offset>,
+    repeats: u64,
+    gaps: u64,
+    newest_event_micros: Option<i64>,
+    fresh: Latencies,
+    visible: Latencies,
+    commits: u64,
+    last_commit_micros: Option<i64>,
+    versions: VecDeque<ArchiveVersion>,
+}
+
 impl Board {
-    /// The state now.
-    pub(crate) fn status(&self) -> Status {
-        unimplemented!("lead")
+    /// The board of a pipeline that is starting.
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        let inner = Inner {
+            state: PipelineState::Starting,
+            books: Books::default(),
+            messages: VecDeque::new(),
+            source_waits: false,
+            read: Rate::default(),
+            appended: Rate::default(),
+            appends: 0,
+            records: 0,
+            record_rows: 0,
+            record_bytes: 0,
+            dedup_keys: 0,
+            unreceived: BTreeMap::new(),
+            received: Rate::default(),
+            received_offsets: BTreeMap::new(),
+            repeats: 0,
+            gaps: 0,
+            newest_event_micros: None,
+            fresh: Latencies::default(),
+            visible: Latencies::default(),
+            commits: 0,
+            last_commit_micros: None,
+            versions: VecDeque::new(),
+        };
+        Self {
+            config,
+            started: Instant::now(),
+            started_at_micros: now_micros(),
+            parts: OnceLock::new(),
+            inner: Mutex::new(inner),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Connects the stages, once they are recovered.
+    pub(crate) fn connect(
+        &self,
+        log: Arc<dyn Log>,
+        disk_bytes: Box<dyn DiskBytes>,
+        live: Arc<LiveTable>,
+        recovered: &Recovered,
+        versions: Vec<ArchiveVersion>,
+    ) {
+        let archive = live.snapshot_of_state().archive;
+        self.update(|inner| {
+            inner.books = Books::new(recovered);
+            let rows = |table: &Option<Arc<ArchivedTable>>| table.as_ref().map_or(0, |table| table.rows);
+            inner.books.set_archived(rows(&archive.rows), rows(&archive.rejects));
+            inner.versions = versions.into();
+            inner.dedup_keys = recovered.dedup.len() as u64;
+            inner.state = PipelineState::Running;
+        });
+        // A second call would change nothing: a board is connected once.
+        let _ = self.parts.set(Parts { log, disk_bytes, live });
+    }
+
+    /// Ticks whenever something changed.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells where the pipeline is in its life.
+    pub(crate) fn set_state(&self, state: PipelineState) {
+        self.update(|inner| inner.state = state);
+    }
+
+    /// Tells whether the source awaits files and knows of none that is not whole.
+    pub(crate) fn source_waits(&self, waits: bool) {
+        if self.lock().source_waits != waits {
+            self.update(|inner| inner.source_waits = waits);
+        }
+    }
+
+    /// Tells people that a state changed.
+    pub(crate) fn message_info(&self, text: String) {
+        self.message(MessageLevel::Info, text);
+    }
+
+    /// Tells people of something odd.
+    pub(crate) fn message_warn(&self, text: String) {
+        self.message(MessageLevel::Warn, text);
+    }
+
+    /// Tells people that they must act.
+    pub(crate) fn message_error(&self, text: String) {
+        self.message(MessageLevel::Error, text);
+    }
+
+    fn message(&self, level: MessageLevel, text: String) {
+        self.update(|inner| {
+            inner.messages.push_front(Message { at: rfc3339(now_micros()), level, text });
+            inner.messages.truncate(MESSAGES);
+        });
+    }
+
+    /// An append is durable.
+    pub(crate) fn applied(&self, applied: Applied) {
+        let now = now_micros();
+        self.update(|inner| {
+            inner.appends += 1;
+            inner.records += applied.records.len() as u64;
+            inner.dedup_keys = applied.dedup_keys;
+            let mut next: BTreeMap<TopicPartition, u64> = applied.ends.iter().map(|(&at, end)| (at, end.0)).collect();
+            for (at, _, _, _) in &applied.records {
+                if let Some(next) = next.get_mut(at) {
+                    *next = next.saturating_sub(1);
+                }
+            }
+            for (at, _, rows, bytes) in &applied.records {
+                inner.record_rows += rows;
+                inner.record_bytes += bytes;
+                let offset = next.entry(*at).or_default();
+                let seen = inner.received_offsets.get(at).copied().unwrap_or_default();
+                // The receiver may have been faster than this message.
+                if Offset(*offset) >= seen {
+                    inner.unreceived.entry(*at).or_default().push_back((Offset(*offset), *rows, now));
+                }
+                *offset += 1;
+            }
+            inner.books.applied(&applied);
+            inner.read.add(inner.books.rows_read());
+            inner.appended.add(inner.records);
+        });
+    }
+
+    /// A record is in the real-time table.
+    pub(crate) fn received(&self, at: TopicPartition, offset: Offset, appended_micros: i64, header: &RecordHeader) {
+        let now = now_micros();
+        self.update(|inner| {
+            inner.received_offsets.insert(at, offset.next());
+            if let Some(waiting) = inner.unreceived.get_mut(&at) {
+                while waiting.front().is_some_and(|(first, _, _)| *first <= offset) {
+                    waiting.pop_front();
+                }
+            }
+            let rows = inner.received.total() + header.rows;
+            inner.received.add(rows);
+            inner.fresh.add(now.saturating_sub(header.found_at_micros));
+            inner.visible.add(now.saturating_sub(appended_micros));
+            let high = header.event_time_micros.map(|(_, high)| high);
+            inner.newest_event_micros = inner.newest_event_micros.max(high);
+        });
+    }
+
+    /// A record came that was seen before.
+    pub(crate) fn repeat(&self) {
+        self.update(|inner| inner.repeats += 1);
+    }
+
+    /// Records are missing.
+    pub(crate) fn gap(&self) {
+        self.update(|inner| inner.gaps += 1);
+    }
+
+    /// A window is in the archive.
+    pub(crate) fn archived(&self, topic: Topic, window: &Window, table: &ArchivedTable, version: Option<ArchiveVersion>) {
+        self.update(|inner| {
+            inner.books.archived(topic, window, table.rows);
+            inner.commits += 1;
+            inner.last_commit_micros = Some(now_micros());
+            if let Some(version) = version {
+                inner.versions.push_front(version);
+                inner.versions.truncate(VERSIONS);
+            }
+        });
     }
 
     /// The ledger now.
     pub(crate) fn ledger(&self) -> Ledger {
-        unimplemented!("lead")
+        let inner = self.lock();
+        inner.books.ledger(inner.gaps)
     }
 
-    /// Ticks whenever something changed (at most some times a second).
-    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// The state now.
+    pub(crate) fn status(&self) -> Status {
+        let parts = self.parts.get();
+        let live = parts.map(|parts| parts.live.snapshot_of_state()).unwrap_or_default();
+        let inner = self.lock();
+        let totals = inner.books.totals();
+        let all_over = totals.files_waiting + totals.files_reading == 0;
+        let state = match inner.state {
+            PipelineState::Running if inner.source_waits && all_over => PipelineState::Waiting,
+            state => state,
+        };
+        Status {
+            pipeline: self.config.pipeline.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state,
+            started_at: rfc3339(self.started_at_micros),
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            memory_bytes: memory_bytes(),
+            memory_limit_bytes: self.config.limits.memory,
+            source: SourceStatus {
+                path: self.config.source.path.clone(),
+                pace: pace_text(self.config.source.pace),
+                watch: self.config.source.watch,
+                files_waiting: totals.files_waiting,
+                files_reading: totals.files_reading,
+                files_done: totals.files_done,
+                files_quarantined: totals.files_quarantined,
+                rows_total: totals.rows_total,
+                rows_read: inner.books.rows_read(),
+                rows_per_second: inner.read.per_second(),
+            },
+            clean: CleanStatus {
+                engine: "datafusion".to_owned(),
+                clean: totals.outcomes.clean,
+                rejected: totals.outcomes.rejected,
+                deduplicated: totals.outcomes.deduplicated,
+                filtered: totals.outcomes.filtered,
+                late: totals.outcomes.late,
+                dedup_keys: inner.dedup_keys,
+            },
+            stream: self.stream_status(&inner, parts),
+            receive: inner.receive_status(),
+            table: TableStatus {
+                rows: live.size.rows,
+                bytes: live.size.bytes,
+                limit_bytes: live.limit_bytes,
+                segments: live.size.segments,
+                rows_not_archived: live.size.rows_not_archived,
+                oldest_ingested_at: live.size.oldest_micros.map(rfc3339),
+                newest_event_time: inner.newest_event_micros.map(rfc3339),
+            },
+            archive: self.archive_status(&inner, &live.archive),
+            rejects_by_rule: by_rule(&totals.outcomes.by_rule),
+            freshness: rate::freshness(&inner.fresh, &inner.visible),
+            messages: inner.messages.iter().cloned().collect(),
+        }
     }
+
+    fn stream_status(&self, inner: &Inner, parts: Option<&Parts>) -> StreamStatus {
+        let Some(parts) = parts else { return StreamStatus::default() };
+        let (stream, bounds) = parts.log.bounds();
+        let archived = parts.live.archived_offsets();
+        let high = parts.live.high();
+        let topic = &self.config.stream.topic;
+        let partition = |bounds: &Bounds| PartitionStatus {
+            topic: match bounds.at.topic {
+                Topic::Rows => topic.clone(),
+                Topic::Rejects => format!("{topic}.rejects"),
+            },
+            partition: bounds.at.partition,
+            begin_offset: bounds.begin.0,
+            end_offset: bounds.end.0,
+            received_offset: high.get(&bounds.at).copied().unwrap_or_default().0,
+            archived_offset: archived.get(&bounds.at).copied().unwrap_or_default().0,
+        };
+        #[allow(clippy::cast_precision_loss, reason = "a mean for people")]
+        let rows_per_record = inner.record_rows as f64 / inner.records.max(1) as f64;
+        StreamStatus {
+            log: "embedded".to_owned(),
+            topic: topic.clone(),
+            stream_id: stream.to_string(),
+            partitions: bounds.iter().map(partition).collect(),
+            appends: inner.appends,
+            records: inner.records,
+            bytes: inner.record_bytes,
+            rows_per_record,
+            records_per_second: inner.appended.per_second(),
+            disk_bytes: parts.disk_bytes.disk_bytes(),
+        }
+    }
+
+    fn archive_status(&self, inner: &Inner, archive: &crate::table::ArchiveState) -> ArchiveStatus {
+        let rows = archive.rows.as_ref();
+        ArchiveStatus {
+            path: self.config.archive.path.display().to_string(),
+            version: rows.map(|table| table.version),
+            rows: rows.map_or(0, |table| table.rows),
+            files: rows.map_or(0, |table| table.files),
+            bytes: rows.map_or(0, |table| table.bytes),
+            reject_rows: archive.rejects.as_ref().map_or(0, |table| table.rows),
+            commits: inner.commits,
+            last_commit_at: inner.last_commit_micros.map(rfc3339),
+            versions: inner.versions.iter().cloned().collect(),
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.lock());
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Numbers for people: those of a holder that panicked are as good as any.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn receive_status(&self) -> ReceiveStatus {
+        let waiting = || self.unreceived.iter().filter(|(at, _)| at.topic == Topic::Rows).flat_map(|(_, records)| records);
+        let oldest = waiting().map(|(_, _, appended)| *appended).min();
+        #[allow(clippy::cast_precision_loss, reason = "seconds for people")]
+        let lag_seconds = oldest.map_or(0.0, |appended| now_micros().saturating_sub(appended) as f64 / 1e6);
+        ReceiveStatus {
+            rows: self.received.total(),
+            rows_per_second: self.received.per_second(),
+            lag_rows: waiting().map(|(_, rows, _)| rows).sum(),
+            lag_seconds,
+            repeats: self.repeats,
+            gaps: self.gaps,
+        }
+    }
+}
+
+fn by_rule(counts: &BTreeMap<String, u64>) -> Vec<RuleCount> {
+    let mut counts: Vec<RuleCount> =
+        counts.iter().map(|(rule, &rows)| RuleCount { rule: rule.clone(), rows }).collect();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.rows));
+    counts
+}
+
+fn pace_text(pace: Pace) -> String {
+    match pace {
+        Pace::Max => "max".to_owned(),
+        Pace::RowsPerSecond(rows) => format!("{rows} rows/s"),
+    }
+}
+
+/// Memory that the process holds; 0 where the system does not tell.
+fn memory_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    pages * 4096
 }

@@ -1,14 +1,48 @@
 //! Queries: `live`, `archive`, `events`, `rejects` and the views over them, each row once.
+//!
+//! A query works on one snapshot: a version of the archive, the offsets that it holds, and the segments of the real-time
+//! table. `events` takes rows below those offsets from the archive and the rest from the segments.
 
-use std::time::Duration;
+mod provider;
+mod tables;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use millstream_core::status::{TableInfo, ViewInfo};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use millstream_core::config::Config;
+use millstream_core::status::{ChartInfo, ColumnInfo, TableInfo, ViewInfo};
+use tokio::runtime::Handle;
+
+use crate::table::LiveTable;
+
+/// Name of the view that a pipeline without views has.
+const STANDARD_VIEW: &str = "rows_per_minute";
+
+/// Its SQL: when rows came in.
+const STANDARD_SQL: &str =
+    "SELECT date_bin(interval '1 minute', ingested_at) AS minute, count(*) AS rows FROM live GROUP BY 1 ORDER BY 1";
+
+/// Tables that are always there.
+const TABLES: [&str; 4] = ["live", "archive", "events", "rejects"];
 
 /// Runs queries; cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Queries {}
+pub(crate) struct Queries {
+    config: Arc<Config>,
+    live: Arc<LiveTable>,
+    runtime: Arc<RuntimeEnv>,
+    on: Handle,
+    views: Arc<Vec<ViewInfo>>,
+}
 
 /// What a query gave.
 #[derive(Debug)]
@@ -41,25 +75,165 @@ pub(crate) enum QueryError {
 }
 
 impl Queries {
+    /// Queries over `live` and its archive. They run on the runtime `on`, with `memory` bytes together.
+    pub(crate) fn new(config: Arc<Config>, live: Arc<LiveTable>, memory: usize, on: Handle) -> Result<Self, QueryError> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc();
+        let runtime = runtime.map_err(|error| QueryError::Failed(error.to_string()))?;
+        let views = Arc::new(views(&config));
+        Ok(Self { config, live, runtime, on, views })
+    }
+
     /// Runs one statement that only reads; at most `limit` rows come back (and never more than `limits.query_rows`).
     pub(crate) async fn run(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
-        let _ = (sql, limit);
-        unimplemented!("lead")
+        let limit = limit.min(self.config.limits.query_rows.get());
+        let timeout = self.config.limits.query_timeout;
+        let this = self.clone();
+        let sql = sql.to_owned();
+        self.on_runtime(async move {
+            let work = this.collect(&sql, limit);
+            tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
+        })
+        .await
     }
 
     /// The newest `limit` rows of `live`, newest first (for the page; not a full scan).
     pub(crate) async fn newest(&self, limit: usize) -> Result<QueryResult, QueryError> {
-        let _ = limit;
-        unimplemented!("lead")
+        let started = Instant::now();
+        let segments = self.live.newest(limit);
+        let newest = self.on_runtime(async move { tables::newest_rows(&segments, limit) }).await;
+        let (schema, batches) = newest.map_err(|error| QueryError::Failed(error.to_string()))?;
+        Ok(QueryResult { schema, batches, truncated: false, elapsed: started.elapsed() })
     }
 
     /// Tables and views with their columns.
     pub(crate) async fn tables(&self) -> Result<Vec<TableInfo>, QueryError> {
-        unimplemented!("lead")
+        let names: Vec<String> =
+            TABLES.iter().map(|&name| name.to_owned()).chain(self.views.iter().map(|view| view.name.clone())).collect();
+        let this = self.clone();
+        self.on_runtime(async move {
+            let context = this.context(&names.join(" ")).await.map_err(explain)?;
+            let mut tables = Vec::new();
+            for name in names {
+                let provider = context.table_provider(name.as_str()).await.map_err(explain)?;
+                let column = |field: &Arc<arrow::datatypes::Field>| ColumnInfo {
+                    name: field.name().clone(),
+                    data_type: field.data_type().to_string(),
+                    nullable: field.is_nullable(),
+                };
+                let kind = if TABLES.contains(&name.as_str()) { "table" } else { "view" };
+                let columns = provider.schema().fields().iter().map(column).collect();
+                tables.push(TableInfo { name, kind: kind.to_owned(), columns });
+            }
+            Ok(tables)
+        })
+        .await
     }
 
     /// The views of the pipeline file; the standard one (rows per minute) when it has none.
     pub(crate) fn views(&self) -> Vec<ViewInfo> {
-        unimplemented!("lead")
+        self.views.to_vec()
     }
+
+    async fn collect(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
+        let started = Instant::now();
+        let context = self.context(sql).await.map_err(explain)?;
+        let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let frame = context.sql_with_options(sql, only_reads).await.map_err(explain)?;
+        let mut stream = frame.execute_stream().await.map_err(explain)?;
+        let schema = stream.schema();
+        let mut batches = Vec::new();
+        let mut left = limit;
+        let mut truncated = false;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(explain)?;
+            if batch.num_rows() > left {
+                truncated = true;
+                batches.push(batch.slice(0, left));
+                break;
+            }
+            left -= batch.num_rows();
+            batches.push(batch);
+        }
+        Ok(QueryResult { schema, batches, truncated, elapsed: started.elapsed() })
+    }
+
+    /// A session over one snapshot, with the views that `sql` may use.
+    async fn context(&self, sql: &str) -> Result<SessionContext, DataFusionError> {
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_target_partitions(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+            .set_str("datafusion.execution.time_zone", "+00:00");
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
+        let snapshot = self.live.snapshot();
+        tables::register(&context, &snapshot, &self.config).await?;
+        let lower = sql.to_lowercase();
+        let mut wanted = HashSet::new();
+        // From the last to the first, for a view may use those before it.
+        for (index, view) in self.views.iter().enumerate().rev() {
+            let uses = |text: &str| text.to_lowercase().contains(&view.name.to_lowercase());
+            let used = lower.contains("information_schema")
+                || uses(sql)
+                || self.views.iter().enumerate().any(|(other, text)| wanted.contains(&other) && uses(&text.sql));
+            if used {
+                wanted.insert(index);
+            }
+        }
+        for (index, view) in self.views.iter().enumerate() {
+            if wanted.contains(&index) {
+                let frame = context.sql(&view.sql).await?;
+                context.register_table(view.name.as_str(), frame.into_view())?;
+            }
+        }
+        Ok(context)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "joined at once: it only moves the work to the runtime for queries")]
+    async fn on_runtime<T: Send + 'static, E: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, QueryError>
+    where
+        QueryError: From<E>,
+    {
+        match self.on.spawn(work).await {
+            Ok(result) => result.map_err(QueryError::from),
+            Err(error) => Err(QueryError::Failed(format!("the query ended by a panic: {error}"))),
+        }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        explain(error)
+    }
+}
+
+/// Whose fault an error is.
+fn explain(error: DataFusionError) -> QueryError {
+    let text = error.strip_backtrace();
+    match error.find_root() {
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::Diagnostic(..)
+        | DataFusionError::Collection(_) => QueryError::Refused(text),
+        DataFusionError::ResourcesExhausted(_) => QueryError::TooLarge(text),
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => QueryError::Refused(text),
+        _ => QueryError::Failed(text),
+    }
+}
+
+fn views(config: &Config) -> Vec<ViewInfo> {
+    if config.views.is_empty() {
+        let chart =
+            ChartInfo { kind: "bar".to_owned(), x: Some("minute".to_owned()), y: Some("rows".to_owned()), series: None };
+        return vec![ViewInfo { name: STANDARD_VIEW.to_owned(), sql: STANDARD_SQL.to_owned(), chart: Some(chart) }];
+    }
+    let view = |view: &millstream_core::config::View| ViewInfo {
+        name: view.name.clone(),
+        sql: view.sql.clone(),
+        chart: view.chart.clone(),
+    };
+    config.views.iter().map(view).collect()
 }

@@ -1,0 +1,163 @@
+"""How fast rows go end to end (clean, log, table, archive), beside plain copies of the same files in the same run.
+
+The program runs the pipeline below to its end. The reference copy (DataFusion: read, filter, write) and DuckDB's copy do
+only the first and the last of that work, with the same filter, zstd(1), row groups and two threads. Each is measured as
+a whole process: wall time, processor time and peak memory. What the program archived is counted from the Delta log.
+
+    python benches/end_to_end.py [--rows 10000000] [--repeat 3]
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from generate import ROOT, ROW_GROUP_ROWS, ROWS, cached
+
+sys.path.insert(0, str(ROOT / "tests"))
+from reader.delta import replay  # noqa: E402
+
+FILTER = "trip_distance > 0 AND fare_amount >= 0"
+PIPELINE = """\
+[pipeline]
+name = "bench"
+data_dir = "./millstream-data"
+
+[source]
+path = "{source}/*.parquet"
+event_time = "pickup_datetime"
+
+[clean.filter]
+keep = "{filter}"
+
+[stream]
+partitions = 2
+batch_rows = 32768
+
+[archive]
+partition_by = "none"
+
+[server]
+http = "127.0.0.1:0"
+"""
+DUCKDB_COPY = """\
+import duckdb, sys
+source, target, keep, group = sys.argv[1:]
+with duckdb.connect() as database:
+    database.execute("SET threads = 2")
+    database.execute(
+        f"COPY (SELECT * FROM read_parquet('{source}/*.parquet') WHERE {keep}) TO '{target}' "
+        f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {group}, PER_THREAD_OUTPUT)"
+    )
+"""
+
+
+@dataclass
+class Measured:
+    """One process from start to end."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def measure(command: list[str], folder: Path) -> Measured:
+    """Runs a command and takes its resource usage from the kernel; what it prints goes to files in `folder`."""
+    with open(folder / "stdout.txt", "wb") as out, open(folder / "stderr.txt", "wb") as errors:
+        began = time.monotonic()
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{command[0]} ended with {process.returncode}:\n{(folder / 'stderr.txt').read_text()[-3000:]}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+
+
+def release(name: str) -> str:
+    """A program of the release build."""
+    path = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "release" / name
+    if not path.exists():
+        sys.exit(f"`{path}` is missing: run `make bench`, which builds it")
+    return str(path)
+
+
+def run_program(source: Path, folder: Path, kept: int) -> Measured:
+    """The pipeline, end to end; the archive must hold exactly the rows that the filter keeps."""
+    (folder / "pipeline.toml").write_text(PIPELINE.format(source=source, filter=FILTER))
+    measured = measure([release("millstream"), "run", "pipeline.toml", "--until-done", "--json"], folder)
+    table = folder / "millstream-data" / "archive" / "rows"
+    archived = sum(pq.read_metadata(table / path).num_rows for path in replay(table).adds)
+    if archived != kept:
+        sys.exit(f"the archive holds {archived:,} rows, the filter keeps {kept:,}; kept: {folder}")
+    return measured
+
+
+def run_copy(source: Path, folder: Path, kept: int) -> Measured:
+    """The reference: one plain DataFusion copy."""
+    command = [release("examples/datafusion_copy"), str(source), str(folder / "copy"), FILTER]
+    return _copied(measure(command, folder), folder, kept)
+
+
+def run_duckdb(source: Path, folder: Path, kept: int) -> Measured:
+    arguments = [str(source), str(folder / "copy"), FILTER, str(ROW_GROUP_ROWS)]
+    return _copied(measure([sys.executable, "-c", DUCKDB_COPY, *arguments], folder), folder, kept)
+
+
+def _copied(measured: Measured, folder: Path, kept: int) -> Measured:
+    rows = sum(pq.read_metadata(path).num_rows for path in (folder / "copy").glob("*.parquet"))
+    if rows != kept:
+        sys.exit(f"the copy holds {rows:,} rows, the filter keeps {kept:,}; kept: {folder}")
+    return measured
+
+
+RUNS = {"datafusion copy": run_copy, "duckdb copy": run_duckdb, "millstream": run_program}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of the source (default 10,000,000)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each; the median counts (default 3)")
+    parser.add_argument("--only", choices=list(RUNS), action="append", help="measure this only")
+    options = parser.parse_args()
+    source = cached(options.rows)
+    # Reading every file once brings it into the page cache, for all runs alike.
+    size = sum(len(path.read_bytes()) for path in source.iterdir())
+    with duckdb.connect() as database:
+        kept = database.execute(f"SELECT count(*) FROM read_parquet('{source}/*.parquet') WHERE {FILTER}").fetchone()[0]
+    print(f"{options.rows:,} rows, {size / 2**20:,.0f} MiB, the filter keeps {kept:,}; {os.cpu_count()} processors", flush=True)
+    names = options.only or list(RUNS)
+    measured: dict[str, list[Measured]] = {name: [] for name in names}
+    for turn in range(options.repeat):
+        for name in names:
+            folder = Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=source.parent))
+            result = RUNS[name](source, folder, kept)
+            shutil.rmtree(folder)
+            measured[name].append(result)
+            print(f"  {turn + 1}: {name} {result.seconds:.2f} s", flush=True)
+    _report(measured, options.rows)
+
+
+def _report(measured: dict[str, list[Measured]], rows: int) -> None:
+    medians = {name: statistics.median(run.seconds for run in runs) for name, runs in measured.items()}
+    reference = medians.get("datafusion copy")
+    print(f"\n{'':16} {'seconds':>8} {'rows/s':>12} {'of copy speed':>14} {'cpu s':>7} {'peak MiB':>9}")
+    for name, runs in measured.items():
+        speed = f"{reference / medians[name]:.2f}" if reference else "-"
+        cpu = statistics.median(run.cpu_seconds for run in runs)
+        peak = max(run.peak_bytes for run in runs) / 2**20
+        print(f"{name:16} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {peak:9,.0f}")
+
+
+if __name__ == "__main__":
+    main()

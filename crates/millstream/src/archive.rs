@@ -1,0 +1,390 @@
+//! The archive: two Delta tables, `rows` and `rejects`, that hold each record of the log once.
+//!
+//! The offsets up to which a table holds the log stand in the table itself, as application transactions of the same commits
+//! that brought the rows. Nothing else decides where archiving goes on.
+
+pub(crate) mod commit;
+pub(crate) mod run;
+pub(crate) mod stage;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::kernel::{Action, StructField};
+use deltalake::operations::create::CreateBuilder;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use futures::TryStreamExt;
+use millstream_core::config::PartitionBy;
+use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
+use millstream_core::progress::Offsets;
+use millstream_core::status::ArchiveVersion;
+use url::Url;
+
+use crate::clock::rfc3339;
+use crate::stream::publish::PUBLISHER;
+use crate::table::Seqs;
+
+/// Table property that holds the stream id.
+const STREAM_PROPERTY: &str = "millstream.streamId";
+
+/// Column that the tables are partitioned by.
+pub(crate) const PARTITION_COLUMN: &str = "_partition";
+
+/// Why the archive could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    /// The path of the archive is no usable URL.
+    #[error("`archive.path` = `{path}` is no usable path")]
+    Path {
+        /// The path.
+        path: String,
+    },
+    /// A folder of the archive could not be made.
+    #[error("cannot make the folder `{path}`")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A Delta operation failed.
+    #[error("cannot {operation} the archive table `{table}`")]
+    Delta {
+        /// What was tried.
+        operation: &'static str,
+        /// The table.
+        table: String,
+        /// Why.
+        source: Box<DeltaTableError>,
+    },
+    /// A file could not be forced to disk.
+    #[error("cannot force `{path}` to disk")]
+    Sync {
+        /// The file or folder.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The table is of another stream.
+    #[error(
+        "the archive table `{table}` belongs to stream {found}, and the log is stream {expected}: was `data_dir` deleted or the \
+         log made anew? Name another `archive.path`, bring the old `data_dir` back, or start over with `millstream reset --archive`"
+    )]
+    OtherStream {
+        /// The table.
+        table: String,
+        /// Stream id in the table.
+        found: String,
+        /// Stream id of the log.
+        expected: StreamId,
+    },
+    /// The table holds more than the log ever had.
+    #[error(
+        "the archive table `{table}` holds partition {at} up to offset {archived}, but the log of the same stream ends at {end}: \
+         the end of the log was lost (an old copy of `data_dir`?). Bring the newer `data_dir` back, or start over with \
+         `millstream reset --archive`"
+    )]
+    AheadOfLog {
+        /// The table.
+        table: String,
+        /// Partition.
+        at: TopicPartition,
+        /// Offset that the table holds.
+        archived: Offset,
+        /// End of the log.
+        end: Offset,
+    },
+    /// Another writer moved the table on: the window is not ours to write any more.
+    #[error("the archive table `{table}` was written by another process (partition {at} is at offset {found}, not {expected})")]
+    Conflict {
+        /// The table.
+        table: String,
+        /// Partition.
+        at: TopicPartition,
+        /// Offset found.
+        found: Offset,
+        /// Offset expected.
+        expected: Offset,
+    },
+    /// A column has another type than the table.
+    #[error("column `{column}` is {found} and the archive table `{table}` has it as {expected}; types of archived columns never change")]
+    TypeChanged {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Type in the rows.
+        found: String,
+        /// Type in the table.
+        expected: String,
+    },
+    /// Putting rows together for a file failed.
+    #[error("cannot arrange rows for the archive table `{table}`")]
+    Arrange {
+        /// The table.
+        table: String,
+        /// Why.
+        source: arrow::error::ArrowError,
+    },
+    /// The query side could not be set up over a version.
+    #[error("cannot read version {version} of the archive table `{table}`")]
+    Provider {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+        /// Why.
+        source: Box<datafusion::error::DataFusionError>,
+    },
+}
+
+/// One of the two Delta tables.
+#[derive(Debug, Clone)]
+pub(crate) struct ArchiveTable {
+    pub(crate) topic: Topic,
+    pub(crate) folder: PathBuf,
+    url: Url,
+    app: String,
+    stream: StreamId,
+    partitions: Vec<TopicPartition>,
+    pub(crate) partition_by: PartitionBy,
+    pub(crate) event_time: Option<String>,
+}
+
+/// A version of a table, ready for queries.
+#[derive(Debug)]
+pub(crate) struct ArchivedTable {
+    /// Delta version.
+    pub(crate) version: u64,
+    /// Rows, by the table's own counter.
+    pub(crate) rows: u64,
+    /// Live files.
+    pub(crate) files: u64,
+    /// Their size, bytes.
+    pub(crate) bytes: u64,
+    /// Reads this version.
+    pub(crate) provider: Arc<dyn TableProvider>,
+    /// Makes a session able to read it.
+    pub(crate) table: DeltaTable,
+}
+
+/// What a loaded table says of itself.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The table at its newest version.
+    pub(crate) table: DeltaTable,
+    /// Offsets that it holds.
+    pub(crate) offsets: Offsets,
+    /// Seqs that are due next.
+    pub(crate) seqs: Seqs,
+    /// Rows that it holds, by its own counter.
+    pub(crate) rows: u64,
+}
+
+/// What an [`ArchiveTable`] is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct ArchiveSettings {
+    /// Folder of the archive.
+    pub(crate) path: PathBuf,
+    /// Name of the pipeline.
+    pub(crate) pipeline: String,
+    /// Stream that is archived.
+    pub(crate) stream: StreamId,
+    /// Partitions of the topic of clean rows.
+    pub(crate) partitions: u32,
+    /// How clean rows are partitioned.
+    pub(crate) partition_by: PartitionBy,
+    /// Column with the time of the event.
+    pub(crate) event_time: Option<String>,
+}
+
+impl ArchiveTable {
+    /// The table of a topic. Makes its folder.
+    pub(crate) fn new(settings: &ArchiveSettings, topic: Topic) -> Result<Self, ArchiveError> {
+        let folder = folder(&settings.path, topic);
+        std::fs::create_dir_all(&folder)
+            .map_err(|source| ArchiveError::Folder { path: folder.display().to_string(), source })?;
+        Ok(Self {
+            topic,
+            url: table_url(&folder)?,
+            folder,
+            app: format!("millstream/{}/{}", settings.pipeline, settings.stream),
+            stream: settings.stream,
+            partitions: TopicPartition::all(settings.partitions).filter(|at| at.topic == topic).collect(),
+            partition_by: if topic == Topic::Rows { settings.partition_by } else { PartitionBy::None },
+            event_time: settings.event_time.clone(),
+        })
+    }
+
+    /// Opens the table anew, at its newest version; none when it does not exist.
+    pub(crate) async fn load(&self) -> Result<Option<Loaded>, ArchiveError> {
+        let builder = DeltaTableBuilder::from_url(self.url.clone()).map_err(self.delta("open"))?;
+        let mut table = builder.build().map_err(self.delta("open"))?;
+        if !table.verify_deltatable_existence().await.map_err(self.delta("look for"))? {
+            return Ok(None);
+        }
+        table.load().await.map_err(self.delta("open"))?;
+        self.loaded(table).await.map(Some)
+    }
+
+    /// Reads what a table says of itself.
+    async fn loaded(&self, table: DeltaTable) -> Result<Loaded, ArchiveError> {
+        let state = table.snapshot().map_err(self.delta("read"))?;
+        let found = state.metadata().configuration().get(STREAM_PROPERTY).cloned().unwrap_or_default();
+        if found != self.stream.to_string() {
+            return Err(ArchiveError::OtherStream { table: self.name(), found, expected: self.stream });
+        }
+        let mut offsets = Offsets::new();
+        let mut seqs = Seqs::new();
+        let log_store = table.log_store();
+        for &at in &self.partitions {
+            let version = state.transaction_version(&*log_store, self.app_id(at)).await.map_err(self.delta("read"))?;
+            offsets.insert(at, Offset(unsigned(version)));
+            let seq = self.seq_id(at, PUBLISHER);
+            let version = state.transaction_version(&*log_store, seq).await.map_err(self.delta("read"))?;
+            seqs.insert((at, PUBLISHER), unsigned(version));
+        }
+        let rows = state.transaction_version(&*log_store, self.rows_id()).await.map_err(self.delta("read"))?;
+        Ok(Loaded { rows: unsigned(rows), offsets, seqs, table })
+    }
+
+    /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
+    pub(crate) async fn create(&self, columns: Vec<StructField>) -> Result<Loaded, ArchiveError> {
+        let partition_columns: &[&str] =
+            if self.partition_by == PartitionBy::None { &[] } else { &[PARTITION_COLUMN] };
+        let properties = [
+            (STREAM_PROPERTY.to_owned(), Some(self.stream.to_string())),
+            ("delta.checkpointInterval".to_owned(), Some("20".to_owned())),
+        ];
+        let table = CreateBuilder::new()
+            .with_location(self.url.to_string())
+            .with_columns(columns)
+            .with_partition_columns(partition_columns.iter().copied())
+            .with_raise_if_key_not_exists(false)
+            .with_configuration(properties)
+            .with_commit_properties(CommitProperties::default().with_max_retries(0))
+            .await
+            .map_err(self.delta("make"))?;
+        self.loaded(table).await
+    }
+
+    /// A loaded table as queries see it.
+    pub(crate) async fn for_queries(&self, loaded: Loaded) -> Result<ArchivedTable, ArchiveError> {
+        let version = loaded.table.version().unwrap_or_default();
+        let state = loaded.table.snapshot().map_err(self.delta("read"))?;
+        let files = state.log_data();
+        let bytes = files.iter().map(|file| u64::try_from(file.size()).unwrap_or(0)).sum();
+        let provider = loaded.table.table_provider().await.map_err(|source| ArchiveError::Provider {
+            table: self.name(),
+            version,
+            source: Box::new(source),
+        })?;
+        Ok(ArchivedTable { version, rows: loaded.rows, files: files.num_files() as u64, bytes, provider, table: loaded.table })
+    }
+
+    /// The newest versions, newest first.
+    pub(crate) async fn history(&self, table: &DeltaTable, limit: usize) -> Result<Vec<ArchiveVersion>, ArchiveError> {
+        let mut versions = Vec::new();
+        let mut version = table.version().unwrap_or_default();
+        let commits: Vec<_> = table.history(Some(limit)).try_collect().await.map_err(self.delta("read the history of"))?;
+        for commit in commits {
+            let number = |key: &str| commit.info.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+            versions.push(ArchiveVersion {
+                version,
+                at: rfc3339(commit.timestamp.unwrap_or_default() * 1000),
+                rows: number("millstream.rows"),
+                files: number("millstream.files"),
+                bytes: number("millstream.bytes"),
+            });
+            version = version.saturating_sub(1);
+        }
+        Ok(versions)
+    }
+
+    /// Name of the table, for messages.
+    pub(crate) fn name(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    /// App id whose version is the next offset of a partition.
+    fn app_id(&self, at: TopicPartition) -> String {
+        format!("{}/{at}", self.app)
+    }
+
+    /// App id whose version is the seq that is due next from a publisher in a partition.
+    fn seq_id(&self, at: TopicPartition, publisher: u32) -> String {
+        format!("{}/{at}/seq/{publisher}", self.app)
+    }
+
+    /// App id whose version is the number of rows in the table.
+    fn rows_id(&self) -> String {
+        format!("{}/rows", self.app)
+    }
+
+    fn delta(&self, operation: &'static str) -> impl Fn(DeltaTableError) -> ArchiveError + '_ {
+        move |source| ArchiveError::Delta { operation, table: self.name(), source: Box::new(source) }
+    }
+}
+
+/// Folder of the table of a topic.
+pub(crate) fn folder(archive: &Path, topic: Topic) -> PathBuf {
+    archive.join(match topic {
+        Topic::Rows => "rows",
+        Topic::Rejects => "rejects",
+    })
+}
+
+fn table_url(folder: &Path) -> Result<Url, ArchiveError> {
+    Url::from_directory_path(folder).map_err(|()| ArchiveError::Path { path: folder.display().to_string() })
+}
+
+fn unsigned(version: Option<i64>) -> u64 {
+    version.and_then(|version| u64::try_from(version).ok()).unwrap_or_default()
+}
+
+/// Refuses an archive that holds more than the log ever had.
+pub(crate) fn check_not_ahead(table: &ArchiveTable, archived: &Offsets, ends: &Offsets) -> Result<(), ArchiveError> {
+    for (&at, &archived) in archived {
+        let end = ends.get(&at).copied().unwrap_or_default();
+        if archived > end {
+            return Err(ArchiveError::AheadOfLog { table: table.name(), at, archived, end });
+        }
+    }
+    Ok(())
+}
+
+/// Actions of a commit and what they add.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Staged {
+    /// One `add` for each file.
+    pub(crate) actions: Vec<Action>,
+    /// Paths of the files, relative to the table.
+    pub(crate) paths: Vec<String>,
+    /// Rows in them.
+    pub(crate) rows: u64,
+    /// Their size, bytes.
+    pub(crate) bytes: u64,
+}
+
+/// The stream that an archive belongs to; none when there is no archive.
+pub(crate) async fn stream_of(path: &Path) -> Result<Option<StreamId>, ArchiveError> {
+    for topic in [Topic::Rows, Topic::Rejects] {
+        let folder = folder(path, topic);
+        let name = folder.display().to_string();
+        let delta = |operation| {
+            let table = name.clone();
+            move |source| ArchiveError::Delta { operation, table, source: Box::new(source) }
+        };
+        let builder = DeltaTableBuilder::from_url(table_url(&folder)?).map_err(delta("open"))?;
+        let mut table = builder.build().map_err(delta("open"))?;
+        if table.verify_deltatable_existence().await.map_err(delta("look for"))? {
+            table.load().await.map_err(delta("open"))?;
+            let state = table.snapshot().map_err(delta("read"))?;
+            let id = state.metadata().configuration().get(STREAM_PROPERTY).and_then(|id| id.parse().ok());
+            return Ok(id.map(StreamId));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,176 @@
+//! Committing: rows and the offsets up to which they come, in one Delta commit, against the very snapshot in which the
+//! offsets were checked.
+//!
+//! delta-rs looks for conflicts only among commits that landed after the snapshot that it is given, and compares only the
+//! names of application transactions. So the check of the offsets is ours, and the snapshot that was checked is the one
+//! committed against, without retries of the library.
+
+use arrow::datatypes::SchemaRef;
+use deltalake::DeltaTableError;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{StructField, Transaction};
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use serde_json::Value;
+use std::collections::HashMap;
+
+use super::stage::{sync_files, table_schema};
+use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged};
+use crate::failpoint;
+use crate::table::Window;
+use millstream_core::config::PartitionBy;
+
+/// How often a commit is tried against a fresh snapshot before it is given up.
+const TRIES: u32 = 5;
+
+/// What a commit came to.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// The table with the commit in it.
+    pub(crate) loaded: Loaded,
+    /// What it added.
+    pub(crate) staged: Staged,
+}
+
+/// What a look at the offsets of a table says of a window.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// The table ends where the window begins.
+    Open,
+    /// The table ends where the window ends: it landed.
+    Landed,
+}
+
+impl ArchiveTable {
+    /// Brings a window into the table: all of its rows and its offsets, or nothing.
+    pub(crate) async fn commit(&self, window: &Window) -> Result<Committed, ArchiveError> {
+        let schema = table_schema(&window.segments, self.partition_by != PartitionBy::None);
+        let mut loaded = self.prepared(&schema).await?;
+        self.standing(window, &loaded)?;
+        let staged = self.stage(loaded.table.object_store(), window, &schema).await?;
+        failpoint::hit("archive.staged");
+        let mut tries = 0;
+        loop {
+            let error = match self.try_commit(&loaded, window, &staged).await {
+                Ok(()) => {
+                    failpoint::hit("archive.committed");
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            // Whatever the commit said, the table itself tells what is true.
+            loaded = self.prepared(&schema).await?;
+            match (self.standing(window, &loaded)?, error) {
+                (Standing::Landed, _) => break,
+                (Standing::Open, Some(_)) if tries < TRIES => tries += 1,
+                (Standing::Open, Some(source)) => return Err(self.delta("commit to")(source)),
+                (Standing::Open, None) => {
+                    let gone = DeltaTableError::Generic("a commit that was acknowledged is not in the table".to_owned());
+                    return Err(self.delta("commit to")(gone));
+                }
+            }
+        }
+        let version = loaded.table.version().unwrap_or_default();
+        sync_files(&self.folder, &[format!("_delta_log/{version:020}.json")])?;
+        Ok(Committed { loaded, staged })
+    }
+
+    /// The table, opened anew, with at least these columns.
+    async fn prepared(&self, schema: &SchemaRef) -> Result<Loaded, ArchiveError> {
+        let Some(loaded) = self.load().await? else {
+            return self.create(self.delta_columns(schema)?).await;
+        };
+        let missing = self.missing_columns(&loaded, schema)?;
+        if missing.is_empty() {
+            return Ok(loaded);
+        }
+        let table = loaded.table.clone();
+        let added = table
+            .add_columns()
+            .with_fields(missing)
+            .with_commit_properties(CommitProperties::default().with_max_retries(0))
+            .await;
+        added.map_err(self.delta("add columns to"))?;
+        let reloaded = self.load().await?;
+        reloaded.ok_or_else(|| self.delta("open")(DeltaTableError::NotATable(self.name())))
+    }
+
+    fn delta_columns(&self, schema: &SchemaRef) -> Result<Vec<StructField>, ArchiveError> {
+        let convert = |field: &std::sync::Arc<arrow::datatypes::Field>| -> Result<StructField, ArchiveError> {
+            field.as_ref().try_into_kernel().map_err(|source| ArchiveError::Arrange { table: self.name(), source })
+        };
+        schema.fields().iter().map(convert).collect()
+    }
+
+    /// The columns that the table lacks. A column of another type is refused.
+    fn missing_columns(&self, loaded: &Loaded, schema: &SchemaRef) -> Result<Vec<StructField>, ArchiveError> {
+        let state = loaded.table.snapshot().map_err(self.delta("read"))?;
+        let known = state.schema();
+        let mut missing = Vec::new();
+        for wanted in self.delta_columns(schema)? {
+            match known.field(wanted.name()) {
+                None => missing.push(wanted),
+                Some(field) if field.data_type() == wanted.data_type() => {}
+                Some(field) => {
+                    return Err(ArchiveError::TypeChanged {
+                        table: self.name(),
+                        column: wanted.name().clone(),
+                        found: wanted.data_type().to_string(),
+                        expected: field.data_type().to_string(),
+                    });
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    fn standing(&self, window: &Window, loaded: &Loaded) -> Result<Standing, ArchiveError> {
+        if loaded.offsets == window.end {
+            return Ok(Standing::Landed);
+        }
+        for (&at, &expected) in &window.start {
+            let found = loaded.offsets.get(&at).copied().unwrap_or_default();
+            if found != expected {
+                return Err(ArchiveError::Conflict { table: self.name(), at, found, expected });
+            }
+        }
+        Ok(Standing::Open)
+    }
+
+    async fn try_commit(&self, loaded: &Loaded, window: &Window, staged: &Staged) -> Result<(), DeltaTableError> {
+        failpoint::hit("archive.before_commit");
+        let mut transactions: Vec<Transaction> =
+            window.end.iter().map(|(&at, end)| self.transaction(&self.app_id(at), end.0)).collect();
+        let seqs = window.next_seqs();
+        transactions.extend(seqs.iter().map(|(&(at, publisher), &seq)| self.transaction(&self.seq_id(at, publisher), seq)));
+        transactions.push(self.transaction(&self.rows_id(), loaded.rows + staged.rows));
+        let partition_by = (self.partition_by != PartitionBy::None).then(|| vec![PARTITION_COLUMN.to_owned()]);
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+        let properties = CommitProperties::default()
+            .with_metadata(commit_facts(staged))
+            .with_application_transactions(transactions)
+            .with_max_retries(0)
+            .with_cleanup_expired_logs(Some(false));
+        CommitBuilder::from(properties)
+            .with_actions(staged.actions.clone())
+            .build(Some(loaded.table.snapshot()?), loaded.table.log_store(), operation)
+            .await?;
+        Ok(())
+    }
+
+    fn transaction(&self, app_id: &str, version: u64) -> Transaction {
+        let now_millis = crate::clock::now_micros() / 1000;
+        let version = i64::try_from(version).unwrap_or(i64::MAX);
+        Transaction::new_with_last_update(app_id, version, Some(now_millis))
+    }
+}
+
+/// What stands in the commit for those who read the history.
+fn commit_facts(staged: &Staged) -> HashMap<String, Value> {
+    HashMap::from([
+        ("millstream.rows".to_owned(), Value::from(staged.rows)),
+        ("millstream.files".to_owned(), Value::from(staged.paths.len() as u64)),
+        ("millstream.bytes".to_owned(), Value::from(staged.bytes)),
+    ])
+}
+

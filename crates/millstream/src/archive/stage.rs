@@ -1,0 +1,239 @@
+//! Staging: writes the rows of a window as Parquet files of the table, where nothing refers to them yet.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray, UInt32Array, new_null_array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Datelike};
+use deltalake::DeltaTableError;
+use deltalake::kernel::{Action, Add};
+use deltalake::operations::get_num_idx_cols_and_stats_columns;
+use deltalake::operations::write::writer::{PartitionWriter, PartitionWriterConfig};
+use millstream_core::config::PartitionBy;
+use object_store::path::Path as StorePath;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::{ArchiveError, ArchiveTable, PARTITION_COLUMN, Staged};
+use crate::table::Window;
+use crate::table::segment::Segment;
+
+/// Partition of rows without a time.
+const UNKNOWN: &str = "unknown";
+
+/// Rows handed to the Parquet writer at once.
+const WRITE_ROWS: usize = 32_768;
+
+/// Size of Parquet files past which a new one is begun.
+const FILE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The columns of a table for these rows: theirs, in the order in which they were first seen, plain, and the partition.
+pub(crate) fn table_schema(segments: &[Arc<Segment>], partitioned: bool) -> SchemaRef {
+    let mut fields: Vec<Arc<Field>> = Vec::new();
+    for segment in segments {
+        for field in segment.batch.schema_ref().fields() {
+            if !fields.iter().any(|known| known.name() == field.name()) {
+                fields.push(Arc::new(Field::new(field.name(), plain(field.data_type()), true)));
+            }
+        }
+    }
+    if partitioned {
+        fields.push(Arc::new(Field::new(PARTITION_COLUMN, DataType::Utf8, true)));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The type as stored: dictionaries are a matter of memory only.
+fn plain(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => plain(values),
+        other => other.clone(),
+    }
+}
+
+impl ArchiveTable {
+    /// Writes the rows of `window` with the columns of `schema`, and forces the files to disk.
+    pub(crate) async fn stage(
+        &self,
+        store: Arc<dyn object_store::ObjectStore>,
+        window: &Window,
+        schema: &SchemaRef,
+    ) -> Result<Staged, ArchiveError> {
+        let mut parts: BTreeMap<Option<String>, Vec<RecordBatch>> = BTreeMap::new();
+        let file_schema = Arc::new(Schema::new(
+            schema.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned().collect::<Vec<_>>(),
+        ));
+        for segment in &window.segments {
+            for (value, batch) in self.split(segment, &file_schema).map_err(self.arrange())? {
+                parts.entry(value).or_default().push(batch);
+            }
+        }
+        let mut staged = Staged { rows: window.rows(), ..Staged::default() };
+        for (value, batches) in parts {
+            let adds = self.write_part(Arc::clone(&store), &file_schema, value.as_deref(), &batches).await;
+            staged.take(value.as_deref(), adds.map_err(self.delta("write files of"))?);
+        }
+        sync_files(&self.folder, &staged.paths)?;
+        Ok(staged)
+    }
+
+    /// Writes the rows of one partition. One partition is open at a time: its rows are at hand already.
+    async fn write_part(
+        &self,
+        store: Arc<dyn object_store::ObjectStore>,
+        schema: &SchemaRef,
+        value: Option<&str>,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<Add>, DeltaTableError> {
+        let compression = Compression::ZSTD(ZstdLevel::default());
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let prefix = value.map_or_else(StorePath::default, |value| StorePath::from(format!("{PARTITION_COLUMN}={value}")));
+        let (indexed, _) = get_num_idx_cols_and_stats_columns(None, HashMap::new());
+        let config = PartitionWriterConfig::try_new(
+            Arc::clone(schema),
+            // The value stands in the folder's name and is added to the action below.
+            Default::default(),
+            Some(properties),
+            NonZeroU64::new(FILE_BYTES),
+            Some(WRITE_ROWS),
+            None,
+            Some(prefix),
+        )?;
+        let mut writer = PartitionWriter::try_with_config(store, config, indexed, None)?;
+        for batch in batches {
+            writer.write(batch).await?;
+        }
+        writer.close().await
+    }
+
+    /// The rows of a segment by partition value, each part with the columns of the files.
+    fn split(&self, segment: &Segment, schema: &SchemaRef) -> Result<Vec<(Option<String>, RecordBatch)>, ArrowError> {
+        let batch = conform(&segment.batch, schema)?;
+        let Some((unit, times)) = self.partition_times(segment)? else { return Ok(vec![(None, batch)]) };
+        if let Some((low, high)) = times.range.filter(|(low, high)| unit.number(*low) == unit.number(*high)) {
+            debug_assert!(low <= high, "a range is in order");
+            return Ok(vec![(Some(unit.text(unit.number(low))), batch)]);
+        }
+        let mut rows: BTreeMap<Option<i64>, Vec<u32>> = BTreeMap::new();
+        for (row, time) in (0u32..).zip(times.column.iter().flat_map(|column| column.iter())) {
+            rows.entry(time.map(|time| unit.number(time))).or_default().push(row);
+        }
+        if times.column.is_none() {
+            return Ok(vec![(Some(UNKNOWN.to_owned()), batch)]);
+        }
+        let part = |(number, rows): (Option<i64>, Vec<u32>)| {
+            let value = number.map_or_else(|| UNKNOWN.to_owned(), |number| unit.text(number));
+            Ok((Some(value), take_record_batch(&batch, &UInt32Array::from(rows))?))
+        };
+        rows.into_iter().map(part).collect()
+    }
+
+    /// The times that decide the partition; none when the table has no partitions.
+    fn partition_times(&self, segment: &Segment) -> Result<Option<(Unit, Times)>, ArrowError> {
+        let unit = match self.partition_by {
+            PartitionBy::None => return Ok(None),
+            PartitionBy::ArrivalDay => {
+                let times = Times { range: Some(segment.ingested_at_micros), column: None };
+                return Ok(Some((Unit::Day, times)));
+            }
+            PartitionBy::Day => Unit::Day,
+            PartitionBy::Month => Unit::Month,
+        };
+        let column = self.event_time.as_deref().and_then(|name| segment.batch.column_by_name(name));
+        let Some(column) = column else { return Ok(Some((unit, Times { range: None, column: None }))) };
+        let times = column.as_primitive_opt::<TimestampMicrosecondType>().cloned();
+        let times = times.ok_or_else(|| ArrowError::SchemaError("the event time column holds no times".to_owned()))?;
+        let range = segment.event_time_micros.filter(|_| times.null_count() == 0);
+        Ok(Some((unit, Times { range, column: Some(times) })))
+    }
+
+    fn arrange(&self) -> impl Fn(ArrowError) -> ArchiveError + '_ {
+        |source| ArchiveError::Arrange { table: self.name(), source }
+    }
+}
+
+impl Staged {
+    fn take(&mut self, value: Option<&str>, adds: Vec<Add>) {
+        for mut add in adds {
+            if let Some(value) = value {
+                add.partition_values.insert(PARTITION_COLUMN.to_owned(), Some(value.to_owned()));
+            }
+            self.paths.push(add.path.clone());
+            self.bytes += u64::try_from(add.size).unwrap_or(0);
+            self.actions.push(Action::Add(add));
+        }
+    }
+}
+
+/// What decides the partition of the rows of a segment.
+struct Times {
+    /// Lowest and highest, when every row has one.
+    range: Option<(i64, i64)>,
+    /// One for each row; none when the rows have no such column.
+    column: Option<TimestampMicrosecondArray>,
+}
+
+/// What a partition spans.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Day,
+    Month,
+}
+
+impl Unit {
+    /// Number of the day or month since 1970.
+    fn number(self, micros: i64) -> i64 {
+        let day = micros.div_euclid(86_400_000_000);
+        match self {
+            Self::Day => day,
+            Self::Month => DateTime::from_timestamp_micros(micros)
+                .map_or(day, |time| i64::from(time.year()) * 12 + i64::from(time.month0())),
+        }
+    }
+
+    /// The value of the partition column.
+    fn text(self, number: i64) -> String {
+        match self {
+            Self::Day => DateTime::from_timestamp_micros(number.saturating_mul(86_400_000_000))
+                .map_or_else(|| UNKNOWN.to_owned(), |time| time.format("%Y-%m-%d").to_string()),
+            Self::Month => format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1),
+        }
+    }
+}
+
+/// The batch with the columns of `schema`: missing ones are null, dictionaries plain.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let rows = batch.num_rows();
+    let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
+        match batch.column_by_name(field.name()) {
+            Some(array) if array.data_type() == field.data_type() => Ok(Arc::clone(array)),
+            Some(array) => cast(array, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), rows)),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+/// Forces files and their folders to disk, down to the table's own folder.
+pub(crate) fn sync_files(table: &Path, paths: &[String]) -> Result<(), ArchiveError> {
+    let mut folders = BTreeSet::from([table.to_path_buf()]);
+    for path in paths {
+        let path = table.join(path);
+        sync(&path)?;
+        folders.extend(path.ancestors().skip(1).take_while(|folder| folder.starts_with(table)).map(PathBuf::from));
+    }
+    folders.iter().try_for_each(|folder| sync(folder))
+}
+
+fn sync(path: &Path) -> Result<(), ArchiveError> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|source| ArchiveError::Sync { path: path.display().to_string(), source })
+}

@@ -1,0 +1,220 @@
+//! The books behind the ledger: what each file's rows came to, and which of them are still between log and archive.
+
+use std::collections::{BTreeMap, HashMap};
+
+use millstream_core::ids::Topic;
+use millstream_core::progress::{FilePhase, FileProgress, Outcomes};
+use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
+
+use crate::stream::Recovered;
+use crate::stream::publish::Applied;
+use crate::stream::publish::rows::FILE;
+use crate::table::Window;
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int32Type;
+
+/// Files shown in a ledger at most: those under way and the newest of the others.
+const FILES: usize = 1000;
+
+/// What is known of every file.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    files: BTreeMap<u64, FileProgress>,
+    sequences: HashMap<String, u64>,
+    /// Rows in the log that the archive does not hold, by file: clean rows and rejects. Below zero for a moment when a window
+    /// is archived before the append that brought its last rows was told of.
+    pending: HashMap<u64, [i64; 2]>,
+    rows_read: u64,
+    /// What the archive's own counters say: clean rows and rejects.
+    archived: [u64; 2],
+}
+
+/// Sums over all files.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) files_waiting: u64,
+    pub(super) files_reading: u64,
+    pub(super) files_done: u64,
+    pub(super) files_quarantined: u64,
+    pub(super) rows_total: u64,
+    pub(super) outcomes: Outcomes,
+}
+
+impl Books {
+    /// The books as the log has them.
+    pub(super) fn new(recovered: &Recovered) -> Self {
+        let mut books = Self::default();
+        for file in &recovered.files {
+            books.put(file.clone());
+        }
+        for record in &recovered.pending {
+            if let Some(&sequence) = books.sequences.get(&record.file) {
+                books.add_pending(sequence, record.at.topic, signed(record.rows));
+            }
+        }
+        books
+    }
+
+    /// What the archive's counters say at the start.
+    pub(super) fn set_archived(&mut self, rows: u64, rejects: u64) {
+        self.archived = [rows, rejects];
+    }
+
+    fn put(&mut self, file: FileProgress) {
+        self.sequences.insert(file.file.clone(), file.sequence);
+        self.rows_read += file.outcomes.rows();
+        if let Some(before) = self.files.insert(file.sequence, file) {
+            self.rows_read -= before.outcomes.rows();
+        }
+    }
+
+    fn add_pending(&mut self, sequence: u64, topic: Topic, rows: i64) {
+        let pending = self.pending.entry(sequence).or_default();
+        pending[side(topic)] += rows;
+        if *pending == [0, 0] {
+            self.pending.remove(&sequence);
+        }
+    }
+
+    /// An append is durable.
+    pub(super) fn applied(&mut self, applied: &Applied) {
+        for file in &applied.files {
+            self.put(file.clone());
+        }
+        for (at, file, rows, _) in &applied.records {
+            if let Some(&sequence) = self.sequences.get(file) {
+                self.add_pending(sequence, at.topic, signed(*rows));
+            }
+        }
+    }
+
+    /// A window is in the archive.
+    pub(super) fn archived(&mut self, topic: Topic, window: &Window, rows: u64) {
+        self.archived[side(topic)] = rows;
+        for segment in &window.segments {
+            for (file, rows) in rows_by_file(&segment.batch) {
+                if let Some(&sequence) = self.sequences.get(&file) {
+                    self.add_pending(sequence, topic, -signed(rows));
+                }
+            }
+        }
+    }
+
+    /// Rows with an outcome in the log.
+    pub(super) fn rows_read(&self) -> u64 {
+        self.rows_read
+    }
+
+    /// Sums over all files.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for file in self.files.values() {
+            match file.phase {
+                FilePhase::Accepted => totals.files_waiting += 1,
+                FilePhase::Started => totals.files_reading += 1,
+                FilePhase::Finished => totals.files_done += 1,
+                FilePhase::Quarantined { .. } => totals.files_quarantined += 1,
+            }
+            totals.rows_total += file.rows.unwrap_or_default();
+            totals.outcomes.add(&file.outcomes);
+        }
+        totals
+    }
+
+    /// The ledger.
+    pub(super) fn ledger(&self, gaps: u64) -> Ledger {
+        let mut total = LedgerCounts::default();
+        let mut files = Vec::new();
+        let mut problems = Vec::new();
+        for file in self.files.values() {
+            let counts = self.counts(file);
+            if !adds_up(&counts) {
+                problems.push(format!("`{}` does not add up: {counts:?}", file.file));
+            }
+            add(&mut total, &counts);
+            files.push(FileLedger {
+                file: file.file.clone(),
+                sequence: file.sequence,
+                state: self.state(file),
+                reason: match &file.phase {
+                    FilePhase::Quarantined { reason } => Some(reason.clone()),
+                    FilePhase::Accepted | FilePhase::Started | FilePhase::Finished => None,
+                },
+                size_bytes: file.size,
+                counts,
+            });
+        }
+        for (name, expected, found) in
+            [("rows", total.delivered, self.archived[0]), ("rejects", total.rejected, self.archived[1])]
+        {
+            if expected != found {
+                problems.push(format!("the archive's table `{name}` counts {found} rows, and {expected} should be in it"));
+            }
+        }
+        if gaps > 0 {
+            problems.push(format!("{gaps} gaps in the log"));
+        }
+        files.drain(..files.len().saturating_sub(FILES));
+        Ledger { balanced: problems.is_empty(), problems, total, files }
+    }
+
+    fn counts(&self, file: &FileProgress) -> LedgerCounts {
+        let [rows, rejects] = self.pending.get(&file.sequence).copied().unwrap_or_default();
+        let total = file.rows.unwrap_or_default();
+        let rest = total.saturating_sub(file.next_row);
+        let quarantined = matches!(file.phase, FilePhase::Quarantined { .. });
+        let (unread, waiting) = if quarantined { (rest, 0) } else { (0, rest) };
+        LedgerCounts {
+            rows: total,
+            delivered: file.outcomes.clean.saturating_add_signed(-rows),
+            rejected: file.outcomes.rejected.saturating_add_signed(-rejects),
+            deduplicated: file.outcomes.deduplicated,
+            filtered: file.outcomes.filtered,
+            unread,
+            in_flight: waiting.saturating_add_signed(rows + rejects),
+        }
+    }
+
+    fn state(&self, file: &FileProgress) -> FileState {
+        match file.phase {
+            FilePhase::Accepted => FileState::Waiting,
+            FilePhase::Started => FileState::Reading,
+            FilePhase::Finished if self.pending.contains_key(&file.sequence) => FileState::Published,
+            FilePhase::Finished => FileState::Done,
+            FilePhase::Quarantined { .. } => FileState::Quarantined,
+        }
+    }
+}
+
+fn signed(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+fn side(topic: Topic) -> usize {
+    match topic {
+        Topic::Rows => 0,
+        Topic::Rejects => 1,
+    }
+}
+
+fn adds_up(counts: &LedgerCounts) -> bool {
+    let LedgerCounts { rows, delivered, rejected, deduplicated, filtered, unread, in_flight } = *counts;
+    rows == delivered + rejected + deduplicated + filtered + unread + in_flight
+}
+
+fn add(total: &mut LedgerCounts, counts: &LedgerCounts) {
+    total.rows += counts.rows;
+    total.delivered += counts.delivered;
+    total.rejected += counts.rejected;
+    total.deduplicated += counts.deduplicated;
+    total.filtered += counts.filtered;
+    total.unread += counts.unread;
+    total.in_flight += counts.in_flight;
+}
+
+/// How many rows of a segment are of which file. A record holds rows of one file; a merged segment is never in a window.
+fn rows_by_file(batch: &arrow::record_batch::RecordBatch) -> Option<(String, u64)> {
+    let column = batch.column_by_name(FILE)?.as_dictionary_opt::<Int32Type>()?;
+    let name = column.values().as_string_opt::<i32>()?;
+    (!column.is_empty()).then(|| (name.value(0).to_owned(), batch.num_rows() as u64))
+}

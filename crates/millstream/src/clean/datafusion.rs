@@ -1,0 +1,79 @@
+//! The engine at hand: reads a split with the Parquet library and cleans it batch by batch with DataFusion's expressions.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use object_store::ObjectStore;
+
+use super::batch::BatchCleaner;
+use super::{CleanError, CleanedBatch, Cleaner, Job};
+use crate::source::{SourceError, read};
+use crate::stop::{Phase, StopToken};
+
+/// Cleans in this process.
+#[derive(Debug)]
+pub(crate) struct DataFusionCleaner {
+    /// The store that files are in.
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Rows of a batch.
+    pub(crate) batch_rows: NonZeroUsize,
+    /// Bytes past which a batch is cut.
+    pub(crate) batch_bytes: u64,
+}
+
+#[async_trait]
+impl Cleaner for DataFusionCleaner {
+    fn name(&self) -> &'static str {
+        "datafusion"
+    }
+
+    async fn clean(&self, job: Job, mut stop: StopToken) {
+        let passes: &[bool] = if job.plan.can_fail() { &[false, true] } else { &[true] };
+        for &sends in passes {
+            let ended = tokio::select! {
+                () = stop.reached(Phase::Abort) => return,
+                ended = self.pass(&job, sends) => ended,
+            };
+            if let Err(error) = ended {
+                // Nobody listens when the publisher has given the file up.
+                let _ = job.batches.send(Err(error)).await;
+                return;
+            }
+        }
+    }
+}
+
+impl DataFusionCleaner {
+    /// One pass over the split; sends what became of the rows only if `sends`.
+    async fn pass(&self, job: &Job, sends: bool) -> Result<(), CleanError> {
+        let cleaner = BatchCleaner::new(Arc::clone(&job.plan))?;
+        let batch_rows = self.rows_of_a_batch(job);
+        let mut rows = read::rows(Arc::clone(&self.store), &job.split, job.plan.source_columns(), batch_rows)?;
+        let mut expected = job.split.rows.start;
+        while let Some(next) = rows.next().await {
+            let (first_row, raw) = next?;
+            expected += raw.num_rows() as u64;
+            let cleaned = cleaner.clean(first_row, &raw)?;
+            if sends && job.batches.send(Ok(CleanedBatch { rows: first_row..expected, cleaned })).await.is_err() {
+                return Ok(());
+            }
+        }
+        if expected != job.split.rows.end {
+            let reason = format!("its footer tells of {} rows, and it ended at row {expected}", job.split.rows.end);
+            return Err(SourceError::Read { file: job.split.file.found.file.to_string(), reason }.into());
+        }
+        Ok(())
+    }
+
+    /// Fewer rows where they are wide, by what the footer says of their size.
+    fn rows_of_a_batch(&self, job: &Job) -> usize {
+        let groups = &job.split.file.metadata.metadata().row_groups()[job.split.row_groups.clone()];
+        let bytes: u64 = groups.iter().map(|group| u64::try_from(group.total_byte_size()).unwrap_or(0)).sum();
+        let rows: u64 = groups.iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum();
+        let row_bytes = (bytes / rows.max(1)).max(1);
+        let by_bytes = usize::try_from(self.batch_bytes / row_bytes).unwrap_or(usize::MAX).max(1);
+        self.batch_rows.get().min(by_bytes)
+    }
+}

@@ -1,0 +1,86 @@
+//! Where rows come from: finding source files, reading their footers, reading their rows.
+//!
+//! Every file is read through `object_store`, at the state in which it was found: a file that changes midway is noticed by
+//! its tag and quarantined, never read on.
+
+pub(crate) mod find;
+pub(crate) mod list;
+pub(crate) mod plan;
+pub(crate) mod read;
+
+use std::sync::Arc;
+
+use object_store::path::Path as StorePath;
+
+/// A source file as found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoundFile {
+    /// Path relative to the pipeline file, `/`-separated: the `_file` of its rows.
+    pub(crate) file: Arc<str>,
+    /// Where the object store has it.
+    pub(crate) location: StorePath,
+    /// Size, bytes.
+    pub(crate) size: u64,
+    /// Modification tag.
+    pub(crate) tag: String,
+}
+
+/// Why the source could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// A pattern of `source.path` is no valid glob.
+    #[error("`source.path` has `{pattern}`, which is no valid pattern")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        source: glob::PatternError,
+    },
+    /// A path of `source.path` cannot be turned into a location.
+    #[error("`source.path` has `{path}`, which is no usable path")]
+    Path {
+        /// The path.
+        path: String,
+        /// Why.
+        source: object_store::path::Error,
+    },
+    /// Listing a folder failed.
+    #[error("cannot list `{folder}`")]
+    List {
+        /// The folder.
+        folder: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// Nothing matches, and nothing is awaited.
+    #[error("nothing matches `source.path` = {patterns}; correct it, or set `watch = true` to wait for files")]
+    Nothing {
+        /// The patterns as written.
+        patterns: String,
+    },
+    /// Reading a file failed.
+    #[error("cannot read `{file}`: {reason}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why, in full.
+        reason: String,
+    },
+    /// The file is not what it was when it was found.
+    #[error("`{file}` changed while it was being read")]
+    Changed {
+        /// The file.
+        file: String,
+    },
+    /// The stage behind is gone; it tells why.
+    #[error("the next stage ended")]
+    Closed,
+    /// A drift or plan says that the run must stop.
+    #[error("`{file}`: {reason}")]
+    Stop {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}

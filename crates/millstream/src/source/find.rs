@@ -1,0 +1,222 @@
+//! Finding: lists the source again and again, and has each new file accepted once it is whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_core::progress::{FilePhase, FileProgress};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::list::Listing;
+use super::{FoundFile, SourceError, read};
+use crate::board::Board;
+use crate::clock::now_micros;
+use crate::stop::{Phase, StopToken};
+
+/// How often the source is listed while files are awaited.
+const LIST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Asks the publisher to give files their numbers, durably. It answers with their progress.
+#[derive(Debug)]
+pub(crate) struct Accept {
+    /// Files in the order of their numbers to be.
+    pub(crate) files: Vec<NewFile>,
+    /// Where the answer goes.
+    pub(crate) reply: oneshot::Sender<Vec<FileProgress>>,
+}
+
+/// A file to be accepted.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    /// The file.
+    pub(crate) found: FoundFile,
+    /// When it was found.
+    pub(crate) found_at_micros: i64,
+    /// Why it is quarantined at once.
+    pub(crate) quarantine: Option<String>,
+}
+
+/// A file that has its number.
+#[derive(Debug)]
+pub(crate) struct AcceptedFile {
+    /// The file as it is now.
+    pub(crate) found: FoundFile,
+    /// Its progress.
+    pub(crate) progress: FileProgress,
+}
+
+/// The finder.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    /// What to list.
+    pub(crate) listing: Arc<Listing>,
+    /// Whether to go on when all files are known.
+    pub(crate) watch: bool,
+    /// How long a file without a valid footer gets.
+    pub(crate) settle: Duration,
+    /// Files that the log knows.
+    pub(crate) known: Vec<FileProgress>,
+    /// Where messages go.
+    pub(crate) board: Arc<Board>,
+}
+
+/// What is remembered of a known file.
+struct Known {
+    size: u64,
+    tag: String,
+    over: bool,
+    told: bool,
+}
+
+/// A file that is not whole yet.
+struct Growing {
+    size: u64,
+    tag: String,
+    since: Instant,
+}
+
+impl Finder {
+    /// Lists until the source is at its end or `stop` says so. Files go to `files` in the order of their numbers.
+    pub(crate) async fn run(
+        self,
+        accept: mpsc::Sender<Accept>,
+        files: mpsc::Sender<AcceptedFile>,
+        mut stop: StopToken,
+    ) -> Result<(), SourceError> {
+        let mut known: HashMap<Arc<str>, Known> = self.known.iter().map(remember).collect();
+        let mut growing: HashMap<Arc<str>, Growing> = HashMap::new();
+        let mut listed = self.listing.list().await?;
+        if listed.is_empty() && known.is_empty() {
+            if !self.watch {
+                return Err(SourceError::Nothing { patterns: self.listing.patterns() });
+            }
+            self.board.message_info(format!("nothing matches {} yet: waiting for files", self.listing.patterns()));
+        }
+        self.resume(&listed, &files, &accept).await?;
+        loop {
+            let ready = self.ready(&listed, &mut known, &mut growing).await?;
+            self.accept(ready, &mut known, &accept, &files).await?;
+            self.board.source_waits(self.watch && growing.is_empty());
+            if !self.watch && growing.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = stop.reached(Phase::Drain) => return Ok(()),
+                () = tokio::time::sleep(LIST_INTERVAL) => {}
+            }
+            listed = self.listing.list().await?;
+        }
+    }
+
+    /// Hands on the files that an earlier run accepted and did not finish.
+    async fn resume(
+        &self,
+        listed: &[FoundFile],
+        files: &mpsc::Sender<AcceptedFile>,
+        accept: &mpsc::Sender<Accept>,
+    ) -> Result<(), SourceError> {
+        let now: HashMap<&str, &FoundFile> = listed.iter().map(|found| (&*found.file, found)).collect();
+        for progress in self.known.iter().filter(|progress| !progress.is_over()) {
+            // A file that is gone or changed is told so by its reader, which looks for the state that is wanted here.
+            let found = now.get(progress.file.as_str()).map(|&found| found.clone());
+            let found = match found {
+                Some(found) if progress.phase == FilePhase::Accepted => found,
+                Some(found) => FoundFile { size: progress.size, tag: progress.tag.clone(), ..found },
+                None => self.gone(progress),
+            };
+            files.send(AcceptedFile { found, progress: progress.clone() }).await.map_err(|_| SourceError::Closed)?;
+        }
+        debug_assert!(!accept.is_closed() || files.is_closed(), "the publisher takes both");
+        Ok(())
+    }
+
+    fn gone(&self, progress: &FileProgress) -> FoundFile {
+        FoundFile {
+            file: progress.file.as_str().into(),
+            location: self.listing.location(&progress.file),
+            size: progress.size,
+            tag: progress.tag.clone(),
+        }
+    }
+
+    /// The new files that are whole, or that had their time to become so.
+    async fn ready(
+        &self,
+        listed: &[FoundFile],
+        known: &mut HashMap<Arc<str>, Known>,
+        growing: &mut HashMap<Arc<str>, Growing>,
+    ) -> Result<Vec<NewFile>, SourceError> {
+        let mut ready = Vec::new();
+        for found in listed {
+            if let Some(known) = known.get_mut(&found.file) {
+                self.tell_change(found, known);
+                continue;
+            }
+            let new = |quarantine| NewFile { found: found.clone(), found_at_micros: now_micros(), quarantine };
+            if read::is_complete(&*self.listing.store(), found).await? {
+                growing.remove(&found.file);
+                ready.push(new(None));
+                continue;
+            }
+            let now = Instant::now();
+            let seen = growing.entry(Arc::clone(&found.file)).or_insert_with(|| Growing {
+                size: found.size,
+                tag: found.tag.clone(),
+                since: now,
+            });
+            if seen.size != found.size || seen.tag != found.tag {
+                *seen = Growing { size: found.size, tag: found.tag.clone(), since: now };
+            } else if now.duration_since(seen.since) >= self.settle {
+                growing.remove(&found.file);
+                let reason = format!("it has no valid Parquet footer, and had not grown for {:?}", self.settle);
+                ready.push(new(Some(reason)));
+            }
+        }
+        growing.retain(|file, _| listed.iter().any(|found| found.file == *file));
+        Ok(ready)
+    }
+
+    fn tell_change(&self, found: &FoundFile, known: &mut Known) {
+        let changed = known.size != found.size || known.tag != found.tag;
+        if changed && known.over && !known.told {
+            known.told = true;
+            let file = &found.file;
+            warn!(%file, "file changed after it was read");
+            self.board.message_warn(format!(
+                "`{file}` changed after it was read; its rows stay as they were. To have the new content read, give it a new name"
+            ));
+        }
+    }
+
+    async fn accept(
+        &self,
+        ready: Vec<NewFile>,
+        known: &mut HashMap<Arc<str>, Known>,
+        accept: &mpsc::Sender<Accept>,
+        files: &mpsc::Sender<AcceptedFile>,
+    ) -> Result<(), SourceError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let found: Vec<FoundFile> = ready.iter().map(|new| new.found.clone()).collect();
+        let (reply, answer) = oneshot::channel();
+        accept.send(Accept { files: ready, reply }).await.map_err(|_| SourceError::Closed)?;
+        let accepted = answer.await.map_err(|_| SourceError::Closed)?;
+        info!(files = accepted.len(), "files accepted");
+        for (found, progress) in found.into_iter().zip(accepted) {
+            let (file, entry) = remember(&progress);
+            known.insert(file, entry);
+            if !progress.is_over() {
+                files.send(AcceptedFile { found, progress }).await.map_err(|_| SourceError::Closed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remember(progress: &FileProgress) -> (Arc<str>, Known) {
+    let known = Known { size: progress.size, tag: progress.tag.clone(), over: true, told: false };
+    (progress.file.as_str().into(), known)
+}

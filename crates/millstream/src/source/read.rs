@@ -1,0 +1,179 @@
+//! Reading: footers, and the rows of a split as Arrow batches.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::{FoundFile, SourceError};
+
+/// The last bytes of a whole Parquet file: length of the footer and magic.
+const TAIL_BYTES: u64 = 8;
+
+/// A file with its footer read.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenFile {
+    /// The file.
+    pub(crate) found: FoundFile,
+    /// Its footer.
+    pub(crate) metadata: ArrowReaderMetadata,
+    /// The state that it was in when the footer was read.
+    pub(crate) e_tag: Option<String>,
+}
+
+/// A piece of a file that is cleaned as one.
+#[derive(Debug, Clone)]
+pub(crate) struct Split {
+    /// The file.
+    pub(crate) file: Arc<OpenFile>,
+    /// Row groups of the piece.
+    pub(crate) row_groups: Range<usize>,
+    /// Rows of the file that are wanted: within the row groups, some may be done already.
+    pub(crate) rows: Range<u64>,
+    /// First row of the row groups.
+    pub(crate) start: u64,
+}
+
+/// Whether the file ends as a whole Parquet file does.
+pub(crate) async fn is_complete(store: &dyn ObjectStore, found: &FoundFile) -> Result<bool, SourceError> {
+    if found.size < 2 * TAIL_BYTES {
+        return Ok(false);
+    }
+    let options = GetOptions { range: Some(GetRange::Suffix(TAIL_BYTES)), ..GetOptions::default() };
+    let tail = match store.get_opts(&found.location, options).await {
+        Ok(answer) => answer.bytes().await.map_err(|source| read_error(found, &source))?,
+        Err(object_store::Error::NotFound { .. }) => return Ok(false),
+        Err(source) => return Err(read_error(found, &source)),
+    };
+    let Some((length, magic)) = tail.split_first_chunk::<4>() else { return Ok(false) };
+    let fits = u64::from(u32::from_le_bytes(*length)) + TAIL_BYTES + 4 <= found.size;
+    Ok(fits && (magic == b"PAR1" || magic == b"PARE"))
+}
+
+/// Reads the footer. A panic of the Parquet library is an error like any other.
+pub(crate) async fn open(store: Arc<dyn ObjectStore>, found: FoundFile) -> Result<OpenFile, SourceError> {
+    let name = found.file.to_string();
+    let work = tokio::spawn(async move {
+        let meta = store.head(&found.location).await.map_err(|source| read_error(&found, &source))?;
+        if meta.size != found.size || meta.last_modified.timestamp_micros().to_string() != found.tag {
+            return Err(SourceError::Changed { file: found.file.to_string() });
+        }
+        let mut reader = FileReader { store, found: found.clone(), e_tag: meta.e_tag.clone() };
+        let footer = reader.get_metadata(None).await.map_err(|source| parquet_error(&found, &source))?;
+        let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())
+            .map_err(|source| parquet_error(&found, &source))?;
+        Ok(OpenFile { found, metadata, e_tag: meta.e_tag })
+    });
+    work.await.unwrap_or_else(|error| Err(SourceError::Read { file: name, reason: panic_text(error) }))
+}
+
+/// The rows of a split, in order, as batches of at most `batch_rows`, each with the number of its first row.
+pub(crate) fn rows(
+    store: Arc<dyn ObjectStore>,
+    split: &Split,
+    columns: &[usize],
+    batch_rows: usize,
+) -> Result<BoxStream<'static, Result<(u64, RecordBatch), SourceError>>, SourceError> {
+    let found = split.file.found.clone();
+    let skip = usize::try_from(split.rows.start - split.start).unwrap_or(usize::MAX);
+    let limit = usize::try_from(split.rows.end - split.rows.start).unwrap_or(usize::MAX);
+    let reader = FileReader { store, found: found.clone(), e_tag: split.file.e_tag.clone() };
+    let metadata = split.file.metadata.clone();
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied());
+    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+        .with_row_groups(split.row_groups.clone().collect())
+        .with_projection(mask)
+        .with_batch_size(batch_rows)
+        .with_offset(skip)
+        .with_limit(limit)
+        .build()
+        .map_err(|source| parquet_error(&found, &source))?;
+    let mut next_row = split.rows.start;
+    let stream = stream.map(move |batch| {
+        let batch = batch.map_err(|source| parquet_error(&found, &source))?;
+        let first_row = next_row;
+        next_row += batch.num_rows() as u64;
+        Ok((first_row, batch))
+    });
+    Ok(stream.boxed())
+}
+
+/// Reads ranges of one file, as long as it is in the state in which its footer was read.
+struct FileReader {
+    store: Arc<dyn ObjectStore>,
+    found: FoundFile,
+    e_tag: Option<String>,
+}
+
+impl AsyncFileReader for FileReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        async move {
+            let options = GetOptions {
+                if_match: self.e_tag.clone(),
+                range: Some(GetRange::Bounded(range)),
+                ..GetOptions::default()
+            };
+            let answer = self.store.get_opts(&self.found.location, options).await;
+            let bytes = match answer {
+                Ok(answer) => answer.bytes().await,
+                Err(error) => Err(error),
+            };
+            bytes.map_err(|source| ParquetError::External(Box::new(source)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            let size = self.found.size;
+            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
+        }
+        .boxed()
+    }
+}
+
+fn read_error(found: &FoundFile, source: &object_store::Error) -> SourceError {
+    match source {
+        object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. } => {
+            SourceError::Changed { file: found.file.to_string() }
+        }
+        other => SourceError::Read { file: found.file.to_string(), reason: other.to_string() },
+    }
+}
+
+fn parquet_error(found: &FoundFile, source: &ParquetError) -> SourceError {
+    if let ParquetError::External(inner) = source
+        && let Some(error) = inner.downcast_ref::<object_store::Error>()
+    {
+        return read_error(found, error);
+    }
+    SourceError::Read { file: found.file.to_string(), reason: source.to_string() }
+}
+
+/// What a panic said, in one line.
+pub(crate) fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_default();
+            format!("the Parquet library gave up on it ({text})")
+        }
+        Err(_) => "reading was cancelled".to_owned(),
+    }
+}

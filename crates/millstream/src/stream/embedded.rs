@@ -1,0 +1,400 @@
+//! The embedded log: one process, one folder, `fjall` beneath. An append is one atomic batch that is fsynced before it
+//! returns.
+//!
+//! Keyspaces: `headers` and `values` by (topic, partition, offset), `state` (stream id, publisher, files, bounds) and
+//! `dedup`. Headers are apart from values so that recovery and trimming never read rows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use millstream_core::dedup::KeyHash;
+use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
+use millstream_core::progress::Offsets;
+use millstream_core::record::RecordHeader;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{Append, Bounds, Log, LogError, NewRecord, PendingRecord, Record, Recovered};
+use crate::clock::now_micros;
+use crate::failpoint;
+
+/// What the embedded log keeps in memory at most: memtables and block cache.
+const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A handle to the open log; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct EmbeddedLog(Arc<Inner>);
+
+struct Inner {
+    folder: String,
+    stream: StreamId,
+    database: Database,
+    headers: Keyspace,
+    values: Keyspace,
+    state: Keyspace,
+    dedup: Keyspace,
+    tails: Mutex<Tails>,
+    appended: watch::Sender<u64>,
+}
+
+/// The ends of the partitions; guards appends, too: one at a time.
+#[derive(Debug, Default)]
+struct Tails {
+    partitions: BTreeMap<TopicPartition, Tail>,
+    last_timestamp_micros: i64,
+    appends: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Tail {
+    begin: Offset,
+    end: Offset,
+    bytes: u64,
+}
+
+/// A header as stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    timestamp_micros: i64,
+    value_bytes: u64,
+    header: RecordHeader,
+}
+
+/// When records may leave the log, once the archive holds them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    /// Age past which they leave.
+    pub(crate) age: Duration,
+    /// Bytes of values past which the oldest leave.
+    pub(crate) bytes: u64,
+}
+
+impl std::fmt::Debug for EmbeddedLog {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("EmbeddedLog").field("folder", &self.0.folder).finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedLog {
+    /// Opens the log in `folder`, making it when it is not there. Blocks.
+    pub(crate) fn open(folder: &Path, partitions: u32) -> Result<Self, LogError> {
+        let name = folder.display().to_string();
+        let open = |source| match source {
+            fjall::Error::Locked => LogError::InUse { folder: name.clone() },
+            source => LogError::Open { folder: name.clone(), source },
+        };
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .max_write_buffer_size(Some(4 * MEMTABLE_BYTES))
+            .max_journaling_size(128 * 1024 * 1024)
+            .worker_threads(2)
+            .open()
+            .map_err(open)?;
+        let small = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES / 2);
+        let values = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+        };
+        let headers = database.keyspace("headers", small).map_err(open)?;
+        let values = database.keyspace("values", values).map_err(open)?;
+        let state = database.keyspace("state", small).map_err(open)?;
+        let dedup = database.keyspace("dedup", small).map_err(open)?;
+        let stream = stream_id(&database, &state, &name)?;
+        let inner = Inner {
+            folder: name,
+            stream,
+            database,
+            headers,
+            values,
+            state,
+            dedup,
+            tails: Mutex::default(),
+            appended: watch::Sender::new(0),
+        };
+        let tails = inner.scan_tails(partitions)?;
+        *inner.lock_tails() = tails;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Lets records go that the archive holds and that are past `retention`. Never goes past `archived`. Gives the number of
+    /// records that left.
+    pub(crate) async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.trim(&archived, retention, now_micros())).await
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.0.database.disk_space().unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Log for EmbeddedLog {
+    async fn append(&self, append: Append) -> Result<Offsets, LogError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.append(append)).await
+    }
+
+    async fn recover(&self, archived: &Offsets) -> Result<Recovered, LogError> {
+        let inner = Arc::clone(&self.0);
+        let archived = archived.clone();
+        blocking(move || inner.recover(&archived)).await
+    }
+
+    async fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {
+        let mut appended = self.0.appended.subscribe();
+        loop {
+            appended.mark_unchanged();
+            let inner = Arc::clone(&self.0);
+            let wanted = from.clone();
+            let records = blocking(move || inner.read(&wanted, max_bytes)).await?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            // The sender lives as long as the log: an error cannot come.
+            let _ = appended.changed().await;
+        }
+    }
+
+    fn bounds(&self) -> (StreamId, Vec<Bounds>) {
+        let tails = self.0.lock_tails();
+        let bounds =
+            tails.partitions.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect();
+        (self.0.stream, bounds)
+    }
+}
+
+impl Inner {
+    fn lock_tails(&self) -> MutexGuard<'_, Tails> {
+        // A panic while it was held can only have come before the batch was committed: what it holds is still true.
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_error(&self) -> impl Fn(fjall::Error) -> LogError + '_ {
+        |source| LogError::Read { folder: self.folder.clone(), source }
+    }
+
+    fn damaged(&self, what: &'static str) -> LogError {
+        LogError::Damaged { folder: self.folder.clone(), what }
+    }
+
+    fn scan_tails(&self, partitions: u32) -> Result<Tails, LogError> {
+        let mut tails = Tails::default();
+        for at in TopicPartition::all(partitions) {
+            let mut tail = Tail::default();
+            if let Some(end) = self.state.get(end_key(at)).map_err(self.read_error())? {
+                tail.end = Offset(u64::from_be_bytes(end.as_ref().try_into().map_err(|_| self.damaged("an offset"))?));
+            }
+            tail.begin = tail.end;
+            for guard in self.headers.range(record_key(at, Offset(0))..record_key(at, tail.end)) {
+                let (key, stored) = self.stored(guard)?;
+                tail.begin = tail.begin.min(key);
+                tail.bytes += stored.value_bytes;
+                tails.last_timestamp_micros = tails.last_timestamp_micros.max(stored.timestamp_micros);
+            }
+            tails.partitions.insert(at, tail);
+        }
+        Ok(tails)
+    }
+
+    fn stored(&self, guard: fjall::Guard) -> Result<(Offset, Stored), LogError> {
+        let (key, value) = guard.into_inner().map_err(self.read_error())?;
+        let offset = key.get(5..13).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let offset = offset.ok_or_else(|| self.damaged("a record key"))?;
+        let stored = serde_json::from_slice(&value).map_err(|_| self.damaged("a record header"))?;
+        Ok((Offset(offset), stored))
+    }
+
+    fn append(&self, append: Append) -> Result<Offsets, LogError> {
+        let mut tails = self.lock_tails();
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        let now = now_micros().max(tails.last_timestamp_micros);
+        let mut next = tails.partitions.clone();
+        let mut ends = Offsets::new();
+        for NewRecord { at, header, value } in append.records {
+            let tail = next.entry(at).or_default();
+            let key = record_key(at, tail.end);
+            let stored = Stored { timestamp_micros: now, value_bytes: value.len() as u64, header };
+            batch.insert(&self.headers, key, to_json(&stored));
+            batch.insert(&self.values, key, value.as_ref());
+            tail.end = tail.end.next();
+            tail.bytes += value.len() as u64;
+            ends.insert(at, tail.end);
+        }
+        for (&at, end) in &ends {
+            batch.insert(&self.state, end_key(at), end.0.to_be_bytes());
+        }
+        if let Some(publisher) = &append.publisher {
+            batch.insert(&self.state, "publisher", to_json(publisher));
+        }
+        for file in &append.files {
+            batch.insert(&self.state, file_key(file.sequence), to_json(file));
+        }
+        for key in &append.dedup_removed {
+            batch.remove(&self.dedup, key.as_slice());
+        }
+        for (key, event_time) in &append.dedup_added {
+            batch.insert(&self.dedup, key.as_slice(), event_time.to_le_bytes());
+        }
+        failpoint::hit("append.before");
+        batch.commit().map_err(|source| LogError::Append { folder: self.folder.clone(), source })?;
+        failpoint::hit("append.after");
+        tails.partitions = next;
+        tails.last_timestamp_micros = now;
+        tails.appends += 1;
+        failpoint::acknowledge(tails.appends);
+        drop(tails);
+        self.appended.send_modify(|count| *count += 1);
+        Ok(ends)
+    }
+
+    fn recover(&self, archived: &Offsets) -> Result<Recovered, LogError> {
+        let mut recovered = Recovered::default();
+        if let Some(value) = self.state.get("publisher").map_err(self.read_error())? {
+            recovered.publisher =
+                serde_json::from_slice(&value).map_err(|_| self.damaged("the publisher's progress"))?;
+        }
+        for guard in self.state.prefix("file/") {
+            let value = guard.value().map_err(self.read_error())?;
+            recovered.files.push(serde_json::from_slice(&value).map_err(|_| self.damaged("the progress of a file"))?);
+        }
+        for guard in self.dedup.iter() {
+            let (key, value) = guard.into_inner().map_err(self.read_error())?;
+            let key: KeyHash = key.as_ref().try_into().map_err(|_| self.damaged("a dedup key"))?;
+            let time = value.as_ref().try_into().map_err(|_| self.damaged("a dedup time"))?;
+            recovered.dedup.push((key, i64::from_le_bytes(time)));
+        }
+        let tails = self.lock_tails().partitions.clone();
+        for (&at, tail) in &tails {
+            let from = archived.get(&at).copied().unwrap_or_default();
+            for guard in self.headers.range(record_key(at, from)..record_key(at, tail.end.max(from))) {
+                let (_, stored) = self.stored(guard)?;
+                recovered.pending.push(PendingRecord { at, file: stored.header.file, rows: stored.header.rows });
+            }
+        }
+        Ok(recovered)
+    }
+
+    fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {
+        let tails = self.lock_tails().partitions.clone();
+        let mut records = Vec::new();
+        // Each partition gets its share, so that none waits for another.
+        let share = max_bytes / (from.len().max(1) as u64);
+        for (&at, &start) in from {
+            let tail = tails.get(&at).copied().unwrap_or_default();
+            if start < tail.begin || start > tail.end {
+                return Err(LogError::OutOfRange { at, asked: start, begin: tail.begin, end: tail.end });
+            }
+            let mut bytes = 0;
+            for guard in self.headers.range(record_key(at, start)..record_key(at, tail.end)) {
+                let (offset, stored) = self.stored(guard)?;
+                let value = self.values.get(record_key(at, offset)).map_err(self.read_error())?;
+                let value = value.ok_or_else(|| self.damaged("a header without its value"))?;
+                bytes += stored.value_bytes;
+                records.push(Record {
+                    at,
+                    offset,
+                    timestamp_micros: stored.timestamp_micros,
+                    header: stored.header,
+                    value: Bytes::from_owner(value),
+                });
+                if bytes >= share {
+                    break;
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn trim(&self, archived: &Offsets, retention: Retention, now: i64) -> Result<u64, LogError> {
+        let oldest = now.saturating_sub(i64::try_from(retention.age.as_micros()).unwrap_or(i64::MAX));
+        let tails = self.lock_tails().partitions.clone();
+        let mut excess = tails.values().map(|tail| tail.bytes).sum::<u64>().saturating_sub(retention.bytes);
+        let mut batch = self.database.batch();
+        let mut gone: Vec<(TopicPartition, Offset, u64)> = Vec::new();
+        for (&at, tail) in &tails {
+            let end = archived.get(&at).copied().unwrap_or_default().min(tail.end);
+            for guard in self.headers.range(record_key(at, tail.begin)..record_key(at, end.max(tail.begin))) {
+                let (offset, stored) = self.stored(guard)?;
+                if stored.timestamp_micros > oldest && excess == 0 {
+                    break;
+                }
+                excess = excess.saturating_sub(stored.value_bytes);
+                batch.remove(&self.headers, record_key(at, offset));
+                batch.remove(&self.values, record_key(at, offset));
+                gone.push((at, offset, stored.value_bytes));
+            }
+        }
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let mut tails = self.lock_tails();
+        batch.commit().map_err(|source| LogError::Append { folder: self.folder.clone(), source })?;
+        for (at, offset, bytes) in &gone {
+            let tail = tails.partitions.entry(*at).or_default();
+            tail.begin = tail.begin.max(offset.next());
+            tail.bytes = tail.bytes.saturating_sub(*bytes);
+        }
+        Ok(gone.len() as u64)
+    }
+}
+
+/// The stream id of the log; made when it is first opened.
+fn stream_id(database: &Database, state: &Keyspace, folder: &str) -> Result<StreamId, LogError> {
+    let read = state.get("stream").map_err(|source| LogError::Read { folder: folder.to_owned(), source })?;
+    if let Some(bytes) = read {
+        return Uuid::from_slice(&bytes)
+            .map(StreamId)
+            .map_err(|_| LogError::Damaged { folder: folder.to_owned(), what: "a stream id" });
+    }
+    let stream = StreamId(Uuid::new_v4());
+    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
+    batch.insert(state, "stream", stream.0.as_bytes().as_slice());
+    batch.commit().map_err(|source| LogError::Append { folder: folder.to_owned(), source })?;
+    Ok(stream)
+}
+
+fn record_key(at: TopicPartition, offset: Offset) -> [u8; 13] {
+    let mut key = [0; 13];
+    key[0] = match at.topic {
+        Topic::Rows => b'r',
+        Topic::Rejects => b'x',
+    };
+    key[1..5].copy_from_slice(&at.partition.to_be_bytes());
+    key[5..].copy_from_slice(&offset.0.to_be_bytes());
+    key
+}
+
+fn end_key(at: TopicPartition) -> String {
+    format!("end/{at}")
+}
+
+fn file_key(sequence: u64) -> String {
+    // Sixteen hexadecimal digits sort as numbers do.
+    format!("file/{sequence:016x}")
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // These types hold only numbers, texts and lists: serializing them cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(work).await.map_err(LogError::Panicked)?
+}
+
+/// Where the embedded log of a data folder is.
+pub(crate) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("log")
+}

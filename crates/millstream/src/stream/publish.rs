@@ -1,0 +1,457 @@
+//! Publishing: takes cleaned batches in the order of files and rows, drops repeats, and appends records together with the
+//! progress of their files and the changes of the dedup state.
+//!
+//! While one append is on its way to disk the next is collected. Nothing is told to anybody before its append returned.
+
+pub(crate) mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::compute::filter_record_batch;
+use bytes::Bytes;
+use millstream_core::config::{Config, Pace};
+use millstream_core::dedup::{DedupError, Deduplicator};
+use millstream_core::ids::{StreamId, Topic, TopicPartition};
+use millstream_core::progress::{FilePhase, FileProgress, Offsets, Outcomes, PublisherProgress, StartedRules};
+use millstream_core::record::{RECORD_FORMAT, RecordError, RecordHeader};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant};
+use tracing::{info, warn};
+
+use super::{Append, Log, LogError, NewRecord};
+use crate::board::Board;
+use crate::clean::{CleanError, CleanedBatch};
+use crate::source::find::Accept;
+use crate::source::plan::{Start, Work};
+use crate::stop::{Phase, StopToken};
+
+/// Number of the only publisher of an embedded log.
+pub(crate) const PUBLISHER: u32 = 0;
+
+/// Why publishing ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Cleaning says that the run must stop.
+    #[error("`{file}`: {source}")]
+    Clean {
+        /// The file.
+        file: String,
+        /// Why.
+        source: Box<CleanError>,
+    },
+    /// Dedup cannot go on.
+    #[error("`{file}`: {source}")]
+    Dedup {
+        /// The file.
+        file: String,
+        /// Why.
+        source: DedupError,
+    },
+    /// A batch could not become records.
+    #[error("`{file}`: {source}")]
+    Record {
+        /// The file.
+        file: String,
+        /// Why.
+        source: RecordError,
+    },
+    /// A batch could not be put together.
+    #[error("`{file}`: cannot arrange cleaned rows")]
+    Arrange {
+        /// The file.
+        file: String,
+        /// Why.
+        source: arrow::error::ArrowError,
+    },
+    /// The task of an append panicked.
+    #[error("an append ended by a panic")]
+    Append(#[source] tokio::task::JoinError),
+}
+
+/// The publisher.
+pub(crate) struct Publisher {
+    /// The pipeline file.
+    pub(crate) config: Arc<Config>,
+    /// The log.
+    pub(crate) log: Arc<dyn Log>,
+    /// Stream that is written.
+    pub(crate) stream: StreamId,
+    /// Where numbers go.
+    pub(crate) board: Arc<Board>,
+    /// What the log knows of this publisher.
+    pub(crate) progress: PublisherProgress,
+    /// Files that are not over.
+    pub(crate) files: BTreeMap<u64, FileProgress>,
+    /// Dedup, if wanted, with its recovered state.
+    pub(crate) dedup: Option<Deduplicator>,
+}
+
+/// What is collected for the next append.
+#[derive(Debug, Default)]
+struct Pending {
+    append: Append,
+    files: BTreeMap<u64, FileProgress>,
+    bytes: u64,
+    since: Option<Instant>,
+    /// Who waits for their files' numbers to be durable.
+    replies: Vec<(tokio::sync::oneshot::Sender<Vec<FileProgress>>, Vec<FileProgress>)>,
+}
+
+/// What became true with an append; told to the board.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Files whose progress changed.
+    pub(crate) files: Vec<FileProgress>,
+    /// Records: partition, file, rows, bytes.
+    pub(crate) records: Vec<(TopicPartition, String, u64, u64)>,
+    /// Offsets behind the last record of each partition that got one.
+    pub(crate) ends: Offsets,
+    /// Keys in the dedup state.
+    pub(crate) dedup_keys: u64,
+}
+
+/// The file whose batches come.
+struct Current {
+    start: Box<Start>,
+    split: Option<mpsc::Receiver<Result<CleanedBatch, CleanError>>>,
+    given_up: bool,
+}
+
+type InFlight = JoinHandle<Result<Applied, LogError>>;
+
+impl Publisher {
+    /// Publishes until there is no more work, or `stop` says so: then what is collected is appended, and the rest is read
+    /// again by the next start. Tells `published` when nothing more will be appended.
+    pub(crate) async fn run(
+        mut self,
+        mut accept: mpsc::Receiver<Accept>,
+        mut work: mpsc::Receiver<Work>,
+        published: watch::Sender<bool>,
+        mut stop: StopToken,
+    ) -> Result<(), PublishError> {
+        let mut pending = Pending::default();
+        let mut current: Option<Current> = None;
+        let mut in_flight: Option<InFlight> = None;
+        let mut not_before = Instant::now();
+        let (mut accepting, mut working) = (true, true);
+        while accepting || working {
+            let full = pending.bytes >= self.config.stream.flush_bytes;
+            let due = pending.since.map(|since| since + self.config.stream.flush_interval);
+            if in_flight.is_none() && (full || due.is_some_and(|due| due <= Instant::now())) {
+                in_flight = Some(self.append(&mut pending));
+            }
+            tokio::select! {
+                biased;
+                () = stop.reached(Phase::Drain) => break,
+                applied = landed(&mut in_flight), if in_flight.is_some() => {
+                    in_flight = None;
+                    self.board.applied(applied?);
+                }
+                () = sleep_until(due), if in_flight.is_none() && due.is_some() => {}
+                request = accept.recv(), if accepting => match request {
+                    Some(request) => self.accept(request, &mut pending),
+                    None => accepting = false,
+                },
+                event = next_event(&mut current, &mut work, not_before), if working && !(full && in_flight.is_some()) => {
+                    match event {
+                        Event::Batch(batch) => {
+                            let rows = self.batch(&mut current, batch, &mut pending)?;
+                            not_before = self.paced(not_before, rows);
+                        }
+                        Event::Work(item) => self.work(item, &mut current, &mut pending),
+                        Event::End => working = false,
+                    }
+                }
+            }
+        }
+        if let Some(applied) = in_flight {
+            self.board.applied(applied.await.map_err(PublishError::Append)??);
+        }
+        if !pending.append.is_empty() || !pending.files.is_empty() {
+            let applied = self.append(&mut pending).await.map_err(PublishError::Append)??;
+            self.board.applied(applied);
+        }
+        published.send_replace(true);
+        Ok(())
+    }
+
+    /// When the next batch may be taken, after `rows` rows.
+    fn paced(&self, not_before: Instant, rows: u64) -> Instant {
+        match self.config.source.pace {
+            Pace::Max => not_before,
+            #[allow(clippy::cast_precision_loss, reason = "a pace needs no more than the digits of a double")]
+            Pace::RowsPerSecond(pace) => {
+                let pause = Duration::from_secs_f64(rows as f64 / pace.get() as f64);
+                not_before.max(Instant::now().checked_sub(Duration::from_millis(200)).unwrap_or(not_before)) + pause
+            }
+        }
+    }
+
+    /// Sends what is collected on its way.
+    #[allow(clippy::disallowed_methods, reason = "the publisher joins its one append before the next and before it ends")]
+    fn append(&mut self, pending: &mut Pending) -> InFlight {
+        let Pending { mut append, files, replies, .. } = std::mem::take(pending);
+        append.publisher = Some(self.progress.clone());
+        append.files = files.into_values().collect();
+        let log = Arc::clone(&self.log);
+        let dedup_keys = self.dedup.as_ref().map_or(0, |dedup| dedup.len() as u64);
+        let describe = |record: &NewRecord| {
+            (record.at, record.header.file.clone(), record.header.rows, record.value.len() as u64)
+        };
+        let records = append.records.iter().map(describe).collect();
+        let changed = append.files.clone();
+        tokio::spawn(async move {
+            let ends = log.append(append).await?;
+            for (reply, files) in replies {
+                // A finder that is gone needs no answer.
+                let _ = reply.send(files);
+            }
+            Ok(Applied { files: changed, records, ends, dedup_keys })
+        })
+    }
+
+    /// Gives files their numbers.
+    fn accept(&mut self, request: Accept, pending: &mut Pending) {
+        let mut accepted = Vec::with_capacity(request.files.len());
+        for new in request.files {
+            let phase = match new.quarantine {
+                Some(reason) => {
+                    warn!(file = %new.found.file, %reason, "file quarantined");
+                    FilePhase::Quarantined { reason }
+                }
+                None => FilePhase::Accepted,
+            };
+            let progress = FileProgress {
+                file: new.found.file.to_string(),
+                sequence: self.progress.next_sequence,
+                size: new.found.size,
+                tag: new.found.tag,
+                found_at_micros: new.found_at_micros,
+                phase,
+                rows: None,
+                next_row: 0,
+                rules_hash: None,
+                engine: None,
+                outcomes: Outcomes::default(),
+            };
+            self.progress.next_sequence += 1;
+            pending.put(progress.clone());
+            self.files.insert(progress.sequence, progress.clone());
+            accepted.push(progress);
+        }
+        pending.replies.push((request.reply, accepted));
+    }
+
+    fn work(&mut self, item: Work, current: &mut Option<Current>, pending: &mut Pending) {
+        match item {
+            Work::Start(start) => {
+                self.start(&start, pending);
+                *current = Some(Current { start, split: None, given_up: false });
+            }
+            Work::Split(split) => {
+                if let Some(current) = current.as_mut().filter(|current| !current.given_up) {
+                    current.split = Some(split);
+                }
+            }
+            Work::End => {
+                if let Some(Current { start, given_up: false, .. }) = current.take() {
+                    self.finish(start.sequence, pending);
+                }
+            }
+            Work::Quarantine { sequence, reason } => self.quarantine(sequence, reason, pending),
+        }
+    }
+
+    fn start(&mut self, start: &Start, pending: &mut Pending) {
+        let Some(file) = self.files.get_mut(&start.sequence) else { return };
+        file.phase = FilePhase::Started;
+        file.size = start.size;
+        file.tag.clone_from(&start.tag);
+        file.rows = Some(start.rows);
+        file.rules_hash = Some(start.plan.rules_hash().to_owned());
+        file.engine = Some(start.engine.to_owned());
+        self.progress.known_schema = serde_json::to_value(&start.known).ok();
+        let hash = start.plan.rules_hash();
+        if self.progress.started_rules.as_ref().is_none_or(|rules| rules.hash != hash) {
+            let pipeline = self.config.text.clone();
+            self.progress.started_rules = Some(StartedRules { hash: hash.to_owned(), pipeline });
+        }
+        info!(file = %file.file, rows = start.rows, from_row = file.next_row, "file started");
+        pending.put(file.clone());
+    }
+
+    fn finish(&mut self, sequence: u64, pending: &mut Pending) {
+        let Some(file) = self.files.get(&sequence) else { return };
+        if file.rows != Some(file.next_row) {
+            let reason = format!("reading ended at row {} of {}", file.next_row, file.rows.unwrap_or_default());
+            return self.quarantine(sequence, reason, pending);
+        }
+        if let Some(mut file) = self.files.remove(&sequence) {
+            file.phase = FilePhase::Finished;
+            info!(file = %file.file, rows = file.next_row, "file finished");
+            pending.put(file);
+        }
+    }
+
+    fn quarantine(&mut self, sequence: u64, reason: String, pending: &mut Pending) {
+        if let Some(mut file) = self.files.remove(&sequence) {
+            warn!(file = %file.file, %reason, "file quarantined");
+            self.board.message_warn(format!("`{}` is quarantined: {reason}", file.file));
+            file.phase = FilePhase::Quarantined { reason };
+            pending.put(file);
+        }
+    }
+
+    /// Takes in a cleaned batch. Gives the number of source rows that it covers.
+    fn batch(
+        &mut self,
+        current: &mut Option<Current>,
+        batch: Result<CleanedBatch, CleanError>,
+        pending: &mut Pending,
+    ) -> Result<u64, PublishError> {
+        let Some(current) = current.as_mut().filter(|current| !current.given_up) else { return Ok(0) };
+        let sequence = current.start.sequence;
+        let name = self.files.get(&sequence).map(|file| file.file.clone()).unwrap_or_default();
+        match batch {
+            Ok(batch) => {
+                let rows = batch.rows.end - batch.rows.start;
+                self.publish(&current.start, &name, batch, pending)?;
+                Ok(rows)
+            }
+            Err(CleanError::Source(error)) => {
+                current.given_up = true;
+                current.split = None;
+                self.quarantine(sequence, error.to_string(), pending);
+                Ok(0)
+            }
+            Err(source @ CleanError::Rows(_)) => Err(PublishError::Clean { file: name, source: Box::new(source) }),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        start: &Start,
+        name: &str,
+        batch: CleanedBatch,
+        pending: &mut Pending,
+    ) -> Result<(), PublishError> {
+        let CleanedBatch { rows, cleaned } = batch;
+        let arrange = |source| PublishError::Arrange { file: name.to_owned(), source };
+        let mut outcomes = Outcomes { filtered: cleaned.filtered, ..Outcomes::default() };
+        let mut clean = cleaned.clean;
+        if let Some(dedup) = &mut self.dedup {
+            let new_file = self.progress.dedup_file != Some(start.sequence);
+            self.progress.dedup_file = Some(start.sequence);
+            let verdict = dedup
+                .observe(new_file, &clean)
+                .map_err(|source| PublishError::Dedup { file: name.to_owned(), source })?;
+            if verdict.duplicates > 0 {
+                clean = filter_record_batch(&clean, &verdict.keep).map_err(arrange)?;
+            }
+            outcomes.deduplicated = verdict.duplicates;
+            outcomes.late = verdict.late;
+            self.progress.dedup_high_micros = verdict.window_high;
+            pending.append.dedup_added.extend(verdict.added);
+            pending.append.dedup_removed.extend(verdict.removed);
+        }
+        let facts = Facts { name, start, rows: rows.clone() };
+        let encode = |source| PublishError::Record { file: name.to_owned(), source };
+        let max_bytes = self.config.stream.max_record_bytes;
+        let clean = rows::clean_records(&clean, name, self.config.source.event_time.as_deref(), max_bytes);
+        let (clean, too_large) = clean.map_err(encode)?;
+        let (rejects, by_rule) = rows::reject_records(&cleaned.rejects, name, &too_large, max_bytes).map_err(encode)?;
+        outcomes.clean = clean.iter().map(|part| part.rows).sum();
+        outcomes.rejected = rejects.iter().map(|part| part.rows).sum();
+        outcomes.by_rule = by_rule;
+        for part in clean {
+            let partition = self.progress.next_partition;
+            self.progress.next_partition = (partition + 1) % self.config.stream.partitions;
+            self.record(TopicPartition { topic: Topic::Rows, partition }, &facts, part, pending);
+        }
+        for part in rejects {
+            self.record(TopicPartition { topic: Topic::Rejects, partition: 0 }, &facts, part, pending);
+        }
+        if let Some(file) = self.files.get_mut(&start.sequence) {
+            file.next_row = rows.end;
+            file.outcomes.add(&outcomes);
+            pending.put(file.clone());
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, at: TopicPartition, facts: &Facts<'_>, part: rows::Part, pending: &mut Pending) {
+        let seq = self.progress.next_seq.entry(at).or_default();
+        let found_at_micros = self.files.get(&facts.start.sequence).map_or(0, |file| file.found_at_micros);
+        let header = RecordHeader {
+            format: RECORD_FORMAT,
+            stream: self.stream,
+            publisher: PUBLISHER,
+            seq: *seq,
+            file: facts.name.to_owned(),
+            first_row: facts.rows.start,
+            end_row: facts.rows.end,
+            rows: part.rows,
+            found_at_micros,
+            event_time_micros: part.event_time_micros,
+            rules_hash: facts.start.plan.rules_hash().to_owned(),
+        };
+        *seq += 1;
+        pending.bytes += part.value.len() as u64;
+        pending.append.records.push(NewRecord { at, header, value: Bytes::from(part.value) });
+    }
+}
+
+/// What all records of a batch share.
+struct Facts<'a> {
+    name: &'a str,
+    start: &'a Start,
+    rows: std::ops::Range<u64>,
+}
+
+impl Pending {
+    fn put(&mut self, file: FileProgress) {
+        self.since.get_or_insert_with(Instant::now);
+        self.files.insert(file.sequence, file);
+    }
+}
+
+/// What comes next for the publisher.
+enum Event {
+    Batch(Result<CleanedBatch, CleanError>),
+    Work(Work),
+    End,
+}
+
+/// The next batch of the split at hand, or the next piece of work. Cancel safe: every wait is one receive.
+async fn next_event(current: &mut Option<Current>, work: &mut mpsc::Receiver<Work>, not_before: Instant) -> Event {
+    tokio::time::sleep_until(not_before).await;
+    if let Some(current) = current
+        && let Some(split) = &mut current.split
+    {
+        match split.recv().await {
+            Some(batch) => return Event::Batch(batch),
+            None => current.split = None,
+        }
+    }
+    work.recv().await.map_or(Event::End, Event::Work)
+}
+
+/// The end of the append that is on its way. Cancel safe.
+async fn landed(in_flight: &mut Option<InFlight>) -> Result<Applied, PublishError> {
+    match in_flight {
+        Some(applied) => Ok(applied.await.map_err(PublishError::Append)??),
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

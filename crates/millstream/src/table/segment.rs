@@ -1,0 +1,102 @@
+//! A segment: consecutive records of one partition as one Arrow batch, with what is needed to pass over it unread.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::record::RecordHeader;
+
+/// Name of the column with the time of the log record.
+pub(crate) const INGESTED_AT: &str = "ingested_at";
+
+/// Rows of consecutive records.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Their partition.
+    pub(crate) at: TopicPartition,
+    /// Offset of the first record.
+    pub(crate) first: Offset,
+    /// Behind the last record.
+    pub(crate) end: Offset,
+    /// Publisher of the last record, and the seq behind it.
+    pub(crate) next_seq: (u32, u64),
+    /// The rows, with `ingested_at`.
+    pub(crate) batch: RecordBatch,
+    /// Memory of the rows, bytes.
+    pub(crate) bytes: u64,
+    /// Lowest and highest `ingested_at`.
+    pub(crate) ingested_at_micros: (i64, i64),
+    /// Lowest and highest event time; none without any.
+    pub(crate) event_time_micros: Option<(i64, i64)>,
+}
+
+impl Segment {
+    /// The rows of one record, `ingested_at` added.
+    pub(crate) fn of_record(
+        at: TopicPartition,
+        offset: Offset,
+        timestamp_micros: i64,
+        header: &RecordHeader,
+        rows: &RecordBatch,
+    ) -> Result<Self, ArrowError> {
+        let batch = with_ingested_at(rows, timestamp_micros)?;
+        Ok(Self {
+            at,
+            first: offset,
+            end: offset.next(),
+            next_seq: (header.publisher, header.seq + 1),
+            bytes: bytes(&batch),
+            batch,
+            ingested_at_micros: (timestamp_micros, timestamp_micros),
+            event_time_micros: header.event_time_micros,
+        })
+    }
+
+    /// One segment for a run of neighbours; none when they cannot be put together.
+    pub(crate) fn merge(run: &[Arc<Self>]) -> Option<Self> {
+        let (first, last) = (run.first()?, run.last()?);
+        let batches = run.iter().map(|segment| &segment.batch);
+        let batch = concat_batches(first.batch.schema_ref(), batches).ok()?;
+        let event_times = run.iter().filter_map(|segment| segment.event_time_micros);
+        Some(Self {
+            at: first.at,
+            first: first.first,
+            end: last.end,
+            next_seq: last.next_seq,
+            bytes: bytes(&batch),
+            batch,
+            ingested_at_micros: (first.ingested_at_micros.0, last.ingested_at_micros.1),
+            event_time_micros: event_times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))),
+        })
+    }
+}
+
+/// Type of times in all tables.
+pub(crate) fn time_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// Lowest and highest value of a column of times.
+pub(crate) fn time_range(column: &ArrayRef) -> Option<(i64, i64)> {
+    let times = column.as_primitive_opt::<TimestampMicrosecondType>()?;
+    Some((arrow::compute::min(times)?, arrow::compute::max(times)?))
+}
+
+fn with_ingested_at(rows: &RecordBatch, timestamp_micros: i64) -> Result<RecordBatch, ArrowError> {
+    let times = TimestampMicrosecondArray::from_value(timestamp_micros, rows.num_rows()).with_timezone("UTC");
+    let mut fields: Vec<Arc<Field>> = rows.schema_ref().fields().iter().cloned().collect();
+    let mut columns = rows.columns().to_vec();
+    fields.push(Arc::new(Field::new(INGESTED_AT, time_type(), false)));
+    columns.push(Arc::new(times));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// Memory of the rows themselves; buffers that several arrays share count for their part.
+fn bytes(batch: &RecordBatch) -> u64 {
+    let column = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
+    batch.columns().iter().map(|array| column(array) as u64).sum()
+}
