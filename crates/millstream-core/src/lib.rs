@@ -7,3 +7,4 @@ pub mod progress;
 pub mod record;
 pub mod status;
 pub mod types;
+pub mod units;

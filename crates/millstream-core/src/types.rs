@@ -33,3 +33,31 @@ pub enum ColumnType {
     /// `timestamp`: microseconds, UTC
     Timestamp,
 }
+
+impl std::str::FromStr for ColumnType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = match text {
+            "int8" => Self::Int8,
+            "int16" => Self::Int16,
+            "int32" => Self::Int32,
+            "int64" => Self::Int64,
+            "float32" => Self::Float32,
+            "float64" => Self::Float64,
+            "boolean" => Self::Boolean,
+            "string" => Self::Text,
+            "binary" => Self::Binary,
+            "date" => Self::Date,
+            "timestamp" => Self::Timestamp,
+            _ => return decimal(text).ok_or_else(|| format!("`{text}` is not a type")),
+        };
+        Ok(plain)
+    }
+}
+
+fn decimal(text: &str) -> Option<ColumnType> {
+    let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+    let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+    ((1..=38).contains(&precision) && scale <= precision).then_some(ColumnType::Decimal { precision, scale })
+}

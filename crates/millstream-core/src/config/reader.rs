@@ -1,0 +1,406 @@
+//! Walks a TOML document by hand, so that every mistake is told at once and each with its place.
+//!
+//! A value that is missing or wrong is reported here and comes back as `None` or as its default; whoever reads on need not
+//! care, for a document with a report never becomes a `Config`.
+
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::clean::Literal;
+use super::environment;
+use super::error::{Mistake, Span};
+use super::nearest::nearest;
+use crate::units;
+
+/// Collects mistakes.
+pub(super) struct Reader<'d> {
+    environment: &'d dyn Fn(&str) -> Option<String>,
+    mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl<'d> Reader<'d> {
+    pub(super) fn new(environment: &'d dyn Fn(&str) -> Option<String>) -> Self {
+        Self { environment, mistakes: RefCell::new(Vec::new()) }
+    }
+
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
+    }
+
+    pub(super) fn report(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(mistake);
+    }
+
+    /// The document itself.
+    pub(super) fn root(&'d self, table: &'d DeTable<'d>) -> Section<'d> {
+        Section { reader: self, table: Some(table), path: String::new(), span: None, known: Vec::new() }
+    }
+}
+
+/// A table of the document, perhaps absent. Keys are taken one by one; `finish` reports those that nobody took.
+pub(super) struct Section<'d> {
+    reader: &'d Reader<'d>,
+    table: Option<&'d DeTable<'d>>,
+    path: String,
+    span: Option<Span>,
+    known: Vec<&'static str>,
+}
+
+impl<'d> Section<'d> {
+    /// The value of `key`, which is known from now on.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'d>> {
+        self.known.push(key);
+        let (_, value) = self.table?.get_key_value(key)?;
+        Some(Item { reader: self.reader, path: join(&self.path, key), value })
+    }
+
+    /// As `take`; an absent key is a mistake.
+    pub(super) fn require(&mut self, key: &'static str, allowed: &str) -> Option<Item<'d>> {
+        let item = self.take(key);
+        if item.is_none() {
+            self.missing(key, allowed);
+        }
+        item
+    }
+
+    /// Reports that `key` is needed.
+    pub(super) fn missing(&self, key: &str, allowed: &str) {
+        self.reader.report(Mistake {
+            span: self.span.clone(),
+            key: join(&self.path, key),
+            problem: "missing, and needed".to_owned(),
+            did_you_mean: None,
+            allowed: Some(allowed.to_owned()),
+        });
+    }
+
+    /// The table below `key`; an empty one if it is absent.
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'d> {
+        let item = self.take(key);
+        item.and_then(|item| item.section()).unwrap_or_else(|| Section {
+            reader: self.reader,
+            table: None,
+            path: join(&self.path, key),
+            span: None,
+            known: Vec::new(),
+        })
+    }
+
+    /// Reports a mistake at the head of this table.
+    pub(super) fn mistake(&self, problem: impl Into<String>, allowed: Option<&str>) {
+        self.reader.report(Mistake {
+            span: self.span.clone(),
+            key: self.path.clone(),
+            problem: problem.into(),
+            did_you_mean: None,
+            allowed: allowed.map(str::to_owned),
+        });
+    }
+
+    /// All entries of a table whose keys are names that the user chose, in the order of the file.
+    pub(super) fn entries(&self) -> Vec<Entry<'d>> {
+        let mut entries: Vec<Entry<'d>> = self
+            .table
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| {
+                let name = key.get_ref().as_ref();
+                let item = Item { reader: self.reader, path: join(&self.path, name), value };
+                Entry { name, span: key.span(), item }
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.span.start);
+        entries
+    }
+
+    /// Reports the keys that were not taken.
+    pub(super) fn finish(self) {
+        for entry in self.entries() {
+            if self.known.contains(&entry.name) {
+                continue;
+            }
+            self.reader.report(Mistake {
+                span: Some(entry.span),
+                key: entry.item.path,
+                problem: "unknown key".to_owned(),
+                did_you_mean: nearest(entry.name, self.known.iter().copied()).map(str::to_owned),
+                allowed: Some(self.known.join(", ")),
+            });
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        self.take(key).and_then(|item| item.boolean()).unwrap_or(default)
+    }
+
+    pub(super) fn integer(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        self.take(key).and_then(|item| item.integer(range)).unwrap_or(default)
+    }
+
+    pub(super) fn size(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        self.take(key).and_then(|item| item.size(range)).unwrap_or(default)
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        self.take(key).and_then(|item| item.duration(range)).unwrap_or(default)
+    }
+
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
+        self.take(key).and_then(|item| item.choice(choices)).unwrap_or(default)
+    }
+
+    /// A list of texts; empty if absent.
+    pub(super) fn texts(&mut self, key: &'static str) -> Vec<Text<'d>> {
+        self.take(key).and_then(|item| item.list()).unwrap_or_default().iter().filter_map(Item::text).collect()
+    }
+}
+
+/// An entry of a table whose keys are names that the user chose.
+pub(super) struct Entry<'d> {
+    pub(super) name: &'d str,
+    /// Where the name stands.
+    pub(super) span: Span,
+    pub(super) item: Item<'d>,
+}
+
+impl Entry<'_> {
+    /// Reports a mistake at the name.
+    pub(super) fn mistake(&self, problem: impl Into<String>, allowed: Option<&str>) {
+        self.item.reader.report(Mistake {
+            span: Some(self.span.clone()),
+            key: self.item.path.clone(),
+            problem: problem.into(),
+            did_you_mean: None,
+            allowed: allowed.map(str::to_owned),
+        });
+    }
+}
+
+/// A value of the document.
+#[derive(Clone)]
+pub(super) struct Item<'d> {
+    reader: &'d Reader<'d>,
+    path: String,
+    value: &'d Spanned<DeValue<'d>>,
+}
+
+/// A text, completed from the environment.
+#[derive(Clone)]
+pub(super) struct Text<'d> {
+    pub(super) value: String,
+    written: &'d str,
+    pub(super) item: Item<'d>,
+}
+
+impl Text<'_> {
+    /// As it stands in the file, on one line: what messages show, for a value of the environment may be secret.
+    pub(super) fn shown(&self) -> String {
+        self.written.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    }
+
+    /// Reports a mistake here.
+    pub(super) fn mistake(&self, problem: impl Into<String>, allowed: Option<&str>) {
+        self.item.mistake(problem, allowed);
+    }
+}
+
+impl<'d> Item<'d> {
+    /// Reports a mistake here.
+    pub(super) fn mistake(&self, problem: impl Into<String>, allowed: Option<&str>) {
+        self.reader.report(Mistake {
+            span: Some(self.value.span()),
+            key: self.path.clone(),
+            problem: problem.into(),
+            did_you_mean: None,
+            allowed: allowed.map(str::to_owned),
+        });
+    }
+
+    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        self.mistake(format!("this is {}", kind(self.value.get_ref())), Some(expected));
+        None
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.value.get_ref().is_str()
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
+    pub(super) fn text(&self) -> Option<Text<'d>> {
+        self.text_as("a text in quotes")
+    }
+
+    /// A text; another type is told what the text should be.
+    fn text_as(&self, expected: &str) -> Option<Text<'d>> {
+        let Some(written) = self.value.get_ref().as_str() else { return self.wrong_type(expected) };
+        match environment::expand(written, self.reader.environment) {
+            Ok(value) => Some(Text { value, written, item: self.clone() }),
+            Err(error) => {
+                self.mistake(error.to_string(), None);
+                None
+            }
+        }
+    }
+
+    /// A text, without a report if it is none.
+    pub(super) fn quietly(&self) -> Option<Text<'d>> {
+        let written = self.value.get_ref().as_str()?;
+        let value = environment::expand(written, self.reader.environment).ok()?;
+        Some(Text { value, written, item: self.clone() })
+    }
+
+    /// A text with something in it.
+    pub(super) fn filled_text(&self) -> Option<Text<'d>> {
+        let text = self.text()?;
+        if text.value.trim().is_empty() {
+            self.mistake("this is empty", None);
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        self.value.get_ref().as_bool().or_else(|| self.wrong_type("true, false"))
+    }
+
+    fn number(&self) -> Option<i128> {
+        let integer = self.value.get_ref().as_integer()?;
+        i128::from_str_radix(integer.as_str(), integer.radix()).ok()
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let allowed = format!("a whole number, {} to {}", range.start(), range.end());
+        if !self.value.get_ref().is_integer() {
+            return self.wrong_type(&allowed);
+        }
+        let number = self.number().and_then(|number| u64::try_from(number).ok());
+        self.within(number, &range, &allowed)
+    }
+
+    /// Bytes, as a number or as a text with a unit.
+    pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let bounds = format!("{} to {}", units::format_size(*range.start()), units::format_size(*range.end()));
+        let allowed = format!("{}, {bounds}", units::SIZE_FORM);
+        if self.value.get_ref().is_integer() {
+            return self.within(self.number().and_then(|number| u64::try_from(number).ok()), &range, &bounds);
+        }
+        let text = self.text_as(&allowed)?;
+        match units::parse_size(&text.value) {
+            Ok(bytes) => self.within(Some(bytes), &range, &bounds),
+            Err(_) => self.not_a(&text, "a size", &allowed),
+        }
+    }
+
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let (low, high) = (units::format_duration(*range.start()), units::format_duration(*range.end()));
+        let allowed = format!("{}, {low} to {high}", units::DURATION_FORM);
+        let text = self.text_as(&allowed)?;
+        match units::parse_duration(&text.value) {
+            Ok(duration) => self.within(Some(duration), &range, &format!("{low} to {high}")),
+            Err(_) => self.not_a(&text, "a duration", &allowed),
+        }
+    }
+
+    fn within<T: PartialOrd>(&self, value: Option<T>, range: &RangeInclusive<T>, allowed: &str) -> Option<T> {
+        let fitting = value.filter(|value| range.contains(value));
+        if fitting.is_none() {
+            self.mistake("out of range", Some(allowed));
+        }
+        fitting
+    }
+
+    /// Reports that a text is not what it should be.
+    pub(super) fn not_a<T>(&self, text: &Text<'_>, what: &str, allowed: &str) -> Option<T> {
+        self.mistake(format!("`{}` is not {what}", text.shown()), Some(allowed));
+        None
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let allowed = words.join(", ");
+        let text = self.text_as(&allowed)?;
+        let found = choices.iter().find(|(word, _)| *word == text.value);
+        if found.is_none() {
+            let setting = self.path.rsplit('.').next().unwrap_or_default();
+            self.mistake(format!("unknown {setting} `{}`", text.shown()), Some(&allowed));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
+    pub(super) fn list_len(&self) -> Option<usize> {
+        self.value.get_ref().as_array().map(|items| items.len())
+    }
+
+    pub(super) fn list(&self) -> Option<Vec<Item<'d>>> {
+        let Some(items) = self.value.get_ref().as_array() else { return self.wrong_type("a list in brackets") };
+        let item = |(index, value)| Item { reader: self.reader, path: format!("{}[{index}]", self.path), value };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    pub(super) fn section(&self) -> Option<Section<'d>> {
+        let Some(table) = self.value.get_ref().as_table() else { return self.wrong_type("a table") };
+        Some(Section {
+            reader: self.reader,
+            table: Some(table),
+            path: self.path.clone(),
+            span: Some(self.value.span()),
+            known: Vec::new(),
+        })
+    }
+
+    /// A number, a truth value or a text; dates and times become text.
+    pub(super) fn literal(&self) -> Option<Literal> {
+        match self.value.get_ref() {
+            DeValue::String(_) => self.text().map(|text| Literal::Text(text.value)),
+            DeValue::Integer(_) => {
+                let number = self.number().and_then(|number| i64::try_from(number).ok());
+                if number.is_none() {
+                    self.mistake("out of range", Some("a whole number of 64 bits"));
+                }
+                number.map(Literal::Integer)
+            }
+            DeValue::Float(float) => match float.as_str().parse::<f64>() {
+                Ok(number) if number.is_finite() => Some(Literal::Float(number)),
+                Ok(_) | Err(_) => {
+                    self.mistake("not a finite number", Some("a number of 64 bits, neither nan nor inf"));
+                    None
+                }
+            },
+            DeValue::Boolean(value) => Some(Literal::Boolean(*value)),
+            DeValue::Datetime(datetime) => Some(Literal::Text(datetime.to_string())),
+            DeValue::Array(_) | DeValue::Table(_) => self.wrong_type("a number, a text, true, false, a date or a time"),
+        }
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a point",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    let bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
