@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::files::{create_private_dir, remove_if_there, write_atomically};
 use self::format::Format;
 
-pub(crate) use self::reset::{Removed, reset};
+pub(crate) use self::reset::reset;
 
 /// Name of the folder of the embedded log.
 pub(crate) const LOG: &str = "log";

@@ -1,7 +1,34 @@
 //! Named points at which a test can have the process end as by SIGKILL. Only development builds have them.
 
 /// The names, in the order in which a batch meets them.
-pub(crate) const NAMES: &[&str] = &[];
+pub(crate) const NAMES: &[&str] = &[
+    "append.before",
+    "append.after",
+    "receive.before_insert",
+    "archive.staged",
+    "archive.before_commit",
+    "archive.committed",
+    "archive.before_swap",
+    "archive.before_trim",
+];
+
+/// Writes `ack <append>` to stderr, directly after an append is durable, when `MILLSTREAM_TRACE_ACKS` is 1: a trace of system
+/// calls shows then that no append is acknowledged before it is synced.
+#[cfg(debug_assertions)]
+#[allow(clippy::disallowed_methods, reason = "a switch for tests, not a setting")]
+pub(crate) fn acknowledge(append: u64) {
+    use std::io::Write;
+
+    static TRACED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if *TRACED.get_or_init(|| std::env::var("MILLSTREAM_TRACE_ACKS").is_ok_and(|value| value == "1")) {
+        // A trace that nobody reads needs no line.
+        let _ = std::io::stderr().write_all(format!("ack {append}\n").as_bytes());
+    }
+}
+
+/// Nothing, in a build without debug assertions.
+#[cfg(not(debug_assertions))]
+pub(crate) fn acknowledge(_append: u64) {}
 
 /// Ends the process here when `MILLSTREAM_FAILPOINT` is `name`, or `name:n` and this is the n-th hit. Nothing is flushed and no
 /// destructor runs.

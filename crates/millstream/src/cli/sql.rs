@@ -14,9 +14,10 @@ use super::number::{count, duration};
 use super::terminal::Terminal;
 use super::{out, table};
 use crate::data_dir::{self, Found};
+use crate::pipeline;
 use crate::server::answer::elapsed_ms;
 use crate::server::rows::{ColumnHead, heads, rows};
-use crate::view::{Queries, QueryError, QueryResult};
+use crate::view::QueryResult;
 
 /// Besides the query's own limit: connecting and reading the answer.
 const ANSWER_MARGIN: Duration = Duration::from_secs(60);
@@ -67,8 +68,7 @@ pub(super) fn sql(
         }
         None => {
             let limit = limit.unwrap_or(config.limits.query_rows.get());
-            let queries = archive_queries(Arc::new(config))?;
-            plain_answer(&block_on(async { Ok(queries.run(sql, limit).await?) })?)?
+            plain_answer(&query_archive(Arc::new(config), sql, limit)?)?
         }
     };
     let columns: Vec<String> = answer.columns.into_iter().map(|column| column.name).collect();
@@ -93,9 +93,16 @@ async fn ask(client: &Client, sql: &str, limit: Option<usize>, timeout: Duration
     response.json().await.map_err(|error| client.lost(&error))
 }
 
-/// Queries on the archive of a pipeline that does not run.
-fn archive_queries(config: Arc<Config>) -> Result<Queries, QueryError> {
-    Queries::on_archive(config)
+/// Runs a statement on the archive of a pipeline that does not run.
+fn query_archive(config: Arc<Config>, sql: &str, limit: usize) -> Result<QueryResult, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("millstream-query").enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("starting the threads of the query: {error}")))?;
+    let result = runtime.block_on(async {
+        let queries = pipeline::archive_only(config, runtime.handle().clone()).await?;
+        Ok(queries.run(sql, limit).await?)
+    });
+    runtime.shutdown_background();
+    result
 }
 
 fn plain_answer(result: &QueryResult) -> Result<Answer, Failure> {
