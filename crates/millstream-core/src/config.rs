@@ -30,9 +30,14 @@ use self::reader::Reader;
 use self::sections::Items;
 use crate::units;
 
+/// Batches a second that a slow pace is cut into.
+const PACED_BATCHES_PER_SECOND: u64 = 20;
+
 /// A pipeline file, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The pipeline file as written: `${NAME}` not replaced.
+    pub text: String,
     /// Folder of the pipeline file; relative paths start here, and `_file` is relative to it.
     pub base_dir: PathBuf,
     /// `[pipeline]`
@@ -76,9 +81,17 @@ impl Config {
             reader
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
         }
-        let config = Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default());
+        let config = Self { text: text.to_owned(), ..Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default()) };
         let mistakes = reader.into_mistakes();
         if mistakes.is_empty() { Ok(config) } else { Err(locate(file, text, mistakes, &hidden)) }
+    }
+
+    /// Source rows cleaned as one batch: `stream.batch_rows`, or fewer where `source.pace` is slow, so that rows arrive evenly.
+    #[must_use]
+    pub fn batch_rows(&self) -> NonZeroUsize {
+        let Pace::RowsPerSecond(pace) = self.source.pace else { return self.stream.batch_rows };
+        let by_pace = usize::try_from(pace.get() / PACED_BATCHES_PER_SECOND).unwrap_or(usize::MAX);
+        NonZeroUsize::new(by_pace).unwrap_or(NonZeroUsize::MIN).min(self.stream.batch_rows)
     }
 
     /// What the document says, defaults for what is absent or was reported.
@@ -107,6 +120,7 @@ impl Config {
             token: server.items.token,
         };
         let config = Self {
+            text: String::new(),
             base_dir,
             pipeline,
             source: source.value,
