@@ -65,6 +65,7 @@ impl Config {
     pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         let mut hidden = secrets::find_in_document(document.get_ref());
+        hidden.extend(secrets::find_in_comments(text));
         if !syntax_errors.is_empty() {
             hidden.extend(secrets::find_in_text(text));
             let mistakes = syntax_errors.iter().map(|error| syntax_mistake(error, text)).collect();

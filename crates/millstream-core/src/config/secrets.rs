@@ -41,7 +41,7 @@ fn collect(value: &Spanned<DeValue<'_>>, secret: bool, spans: &mut Vec<Span>) {
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     SECRET_TABLES.contains(&key.as_str())
-        || SECRET_NAMES.iter().any(|name| distance(&key, name) <= 1 || key.ends_with(&format!("_{name}")))
+        || SECRET_NAMES.iter().any(|name| distance(&key, name) <= 1 || key.replace("null_token", "").contains(name))
 }
 
 /// Spans that may be secret in text that is not valid TOML: from the `=` behind such a name to the end of the line, of
@@ -59,6 +59,20 @@ pub(super) fn find_in_text(text: &str) -> Vec<Span> {
             spans.push(start..end);
         }
         at = end + 1;
+    }
+    spans
+}
+
+/// Spans that may be secret in comments: a token that was taken out of use by a `#`.
+pub(super) fn find_in_comments(text: &str) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let found = line.find('#').and_then(|hash| secret_start(&line[hash..]).map(|offset| hash + offset));
+        if let Some(offset) = found {
+            spans.push(at + offset..at + line.trim_end().len().max(offset));
+        }
+        at += line.len();
     }
     spans
 }
