@@ -70,9 +70,10 @@ impl Config {
     pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         let mut hidden = secrets::find_in_document(document.get_ref());
+        hidden.extend(secrets::find_in_comments(text));
         if !syntax_errors.is_empty() {
             hidden.extend(secrets::find_in_text(text));
-            let mistakes = syntax_errors.iter().map(syntax_mistake).collect();
+            let mistakes = syntax_errors.iter().map(|error| syntax_mistake(error, text)).collect();
             return Err(locate(file, text, mistakes, &hidden));
         }
         let reader = Reader::new(environment);
@@ -99,7 +100,7 @@ impl Config {
         let mut root = reader.root(document);
         let pipeline = sections::read_pipeline(root.section("pipeline"), &base_dir);
         let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let source = sections::read_source(root.section("source"), processors);
+        let mut source = sections::read_source(root.section("source"), processors);
         let clean = read_clean::read_clean(root.section("clean"), source.items.event_time.as_ref());
         let stream = sections::read_stream(root.section("stream"), &pipeline.name);
         let table = sections::read_table(root.section("table"));
@@ -108,6 +109,12 @@ impl Config {
         let limits = sections::read_limits(root.section("limits"));
         let server = sections::read_server(root.section("server"));
         root.finish();
+        if source.items.parallel_splits.is_none() {
+            let fitting = limits.value.memory / 2 / stream.value.batch_bytes.max(1);
+            let fitting =
+                NonZeroUsize::new(usize::try_from(fitting).unwrap_or(usize::MAX)).unwrap_or(NonZeroUsize::MIN);
+            source.value.parallel_splits = source.value.parallel_splits.min(fitting);
+        }
         let items = Items {
             event_time: source.items.event_time,
             parallel_splits: source.items.parallel_splits,
@@ -137,8 +144,14 @@ impl Config {
     }
 }
 
-fn syntax_mistake(error: &toml::de::Error) -> Mistake {
-    let problem = error.message().lines().collect::<Vec<_>>().join("; ");
+/// The parser's own words, but for two that say too little.
+fn syntax_mistake(error: &toml::de::Error, text: &str) -> Mistake {
+    let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    let problem = match error.message() {
+        "duplicate key" => format!("`{}` is there twice; take one out or rename it", key.trim()),
+        message if message.starts_with("invalid boolean") => format!("{message}; a text stands in quotes"),
+        message => message.lines().collect::<Vec<_>>().join("; "),
+    };
     Mistake { span: error.span(), ..Mistake::of_whole_file(&problem) }
 }
 
@@ -168,7 +181,8 @@ pub struct Source {
     pub pace: Pace,
     /// `settle`: how long a file without a valid footer gets before it is quarantined. Default 2 s; 0 to 1 h.
     pub settle: Duration,
-    /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8; 1 to 64.
+    /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8
+    /// and as many as `[limits] memory` allows; 1 to 64.
     pub parallel_splits: NonZeroUsize,
 }
 
