@@ -5,6 +5,7 @@ pub mod config;
 pub mod dedup;
 pub mod expr;
 pub mod ids;
+pub mod lists;
 pub mod original;
 pub mod plan;
 pub mod progress;

@@ -1,7 +1,7 @@
 //! Values as text: the `original` of a reject (a JSON object) and the values in its reasons.
 //!
 //! Deterministic, and the same behind every engine. In JSON:
-//! - integers are numbers, all of their digits; floats are the shortest numbers that read back as the same float, NaN and the
+//! - integers are numbers, all of their digits (uint64 is a decimal); floats are the shortest numbers that read back as the same float, NaN and the
 //!   infinities are the strings `"NaN"`, `"Infinity"`, `"-Infinity"`;
 //! - decimals are strings with all digits of their scale (`"12.50"`), for readers of JSON round numbers;
 //! - dates are `"2019-02-03"`, times RFC 3339 in UTC (`"2019-02-03T04:05:06Z"`, with six digits of a fraction if it is not

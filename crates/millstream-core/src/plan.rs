@@ -68,18 +68,23 @@ impl KnownSchema {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanRefusal {
     /// The file is quarantined, the others go on.
-    #[error("{0}")]
-    Quarantine(String),
+    #[error("{reason}")]
+    Quarantine {
+        /// Names the column.
+        reason: String,
+    },
     /// The run stops.
-    #[error("{0}")]
-    Fail(String),
+    #[error("{reason}")]
+    Fail {
+        /// Names the column or the rule.
+        reason: String,
+    },
 }
 
 /// What happens to the rows of a file.
 #[derive(Debug, Clone)]
 pub struct FilePlan {
-    /// The columns of the tables with this file; kept with the stream.
-    pub known: KnownSchema,
+    known: KnownSchema,
     /// Columns of clean rows: those of `known`, in order.
     pub output: SchemaRef,
     /// Where each of them comes from.
@@ -94,8 +99,8 @@ pub struct FilePlan {
     pub derived: Vec<PlannedDerived>,
     /// Rules, over the typed columns and then the derived ones.
     pub rules: Vec<PlannedRule>,
-    /// Stands for what `[clean]` means: equal as long as it is.
-    pub rules_hash: String,
+    rules_hash: String,
+    source_columns: Vec<usize>,
 }
 
 /// Where a column of clean rows comes from.
@@ -185,6 +190,16 @@ pub struct PlannedRule {
     pub reason: Reason,
 }
 
+impl PlanRefusal {
+    fn quarantine(reason: String) -> Self {
+        Self::Quarantine { reason }
+    }
+
+    fn fail(reason: String) -> Self {
+        Self::Fail { reason }
+    }
+}
+
 impl FilePlan {
     /// Plans a file.
     ///
@@ -201,7 +216,7 @@ impl FilePlan {
         let resolved = columns::resolve(clean, known, file)?;
         let typed = Scope::new(resolved.scope.clone());
         let filter = clean.keep.as_deref().map(|keep| parse_condition(keep, &typed)).transpose();
-        let filter = filter.map_err(|error| PlanRefusal::Fail(format!("clean.filter.keep: {error}")))?;
+        let filter = filter.map_err(|error| PlanRefusal::fail(format!("clean.filter.keep: {error}")))?;
         let derived = plan_derived(clean, &typed)?;
         let rules = rules::plan_rules(clean, &resolved, &derived)?;
         let (known, output_from) = extend(known, &resolved, &derived)?;
@@ -210,6 +225,7 @@ impl FilePlan {
             output: Arc::new(known.arrow_schema()),
             known,
             output_from,
+            source_columns: resolved.source.iter().map(|column| column.index).collect(),
             source: resolved.source,
             columns: resolved.columns,
             filter,
@@ -220,11 +236,36 @@ impl FilePlan {
         if let Some(dedup) = &clean.dedup
             && let Some(lacking) = dedup.key.iter().find(|name| plan.output.index_of(name).is_err())
         {
-            return Err(PlanRefusal::Fail(format!(
+            return Err(PlanRefusal::fail(format!(
                 "clean.dedup.key: column `{lacking}` is not there; declare it with a type under [clean.columns]"
             )));
         }
         Ok(plan)
+    }
+
+    /// The columns of the tables with this file; kept with the stream.
+    #[must_use]
+    pub fn known(&self) -> &KnownSchema {
+        &self.known
+    }
+
+    /// Stands for what `[clean]` means: equal as long as it is.
+    #[must_use]
+    pub fn rules_hash(&self) -> &str {
+        &self.rules_hash
+    }
+
+    /// Places of the top-level columns of the file that are read, ascending.
+    #[must_use]
+    pub fn source_columns(&self) -> &[usize] {
+        &self.source_columns
+    }
+
+    /// Whether a row of the file can stop the run.
+    #[must_use]
+    pub fn can_fail(&self) -> bool {
+        self.rules.iter().any(|rule| rule.action == Action::Fail)
+            || self.columns.iter().any(|column| column.on_bad == OnBad::Fail)
     }
 
     /// Columns that filter, derived columns and rules read: the typed ones, then the derived ones.
@@ -238,7 +279,7 @@ impl FilePlan {
 
 fn plan_derived(clean: &Clean, typed: &Scope) -> Result<Vec<PlannedDerived>, PlanRefusal> {
     let plan = |derived: &crate::config::clean::Derived| {
-        let refuse = |error: String| PlanRefusal::Fail(format!("clean.derive.{}: {error}", derived.name));
+        let refuse = |error: String| PlanRefusal::fail(format!("clean.derive.{}: {error}", derived.name));
         let raw = parse_sql(&derived.sql, typed).map_err(|error| refuse(error.to_string()))?;
         let raw = if raw == Expr::Null { Expr::Literal(Literal::null(derived.column_type)) } else { raw };
         let column = Expr::column(&derived.name, raw.value_type());
@@ -278,7 +319,7 @@ fn extend(
     let place = |column: &KnownColumn| {
         let derived = derived.iter().position(|derived| derived.name == column.name).map(OutputFrom::Derived);
         let typed = || resolved.columns.iter().position(|typed| typed.name == column.name).map(OutputFrom::Column);
-        derived.or_else(typed).ok_or_else(|| PlanRefusal::Fail(format!("column `{}` has no source", column.name)))
+        derived.or_else(typed).ok_or_else(|| PlanRefusal::fail(format!("column `{}` has no source", column.name)))
     };
     let output_from = known.columns.iter().map(place).collect::<Result<_, _>>()?;
     Ok((known, output_from))
@@ -288,10 +329,10 @@ fn check_event_time(event_time: Option<&str>, known: &KnownSchema) -> Result<(),
     let Some(name) = event_time else { return Ok(()) };
     match known.find(name).map(|column| &column.value_type) {
         Some(ValueType::Scalar(ColumnType::Timestamp)) => Ok(()),
-        Some(other) => Err(PlanRefusal::Fail(format!(
+        Some(other) => Err(PlanRefusal::fail(format!(
             "source.event_time: column `{name}` is `{other}`; declare it as timestamp under [clean.columns]"
         ))),
-        None => Err(PlanRefusal::Fail(format!(
+        None => Err(PlanRefusal::fail(format!(
             "source.event_time: column `{name}` is not there; declare it as timestamp under [clean.columns]"
         ))),
     }

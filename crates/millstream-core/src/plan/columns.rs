@@ -69,6 +69,7 @@ pub(super) fn resolve(clean: &Clean, known: &KnownSchema, file: &Schema) -> Resu
         }
         resolved.add(column, wanted, clean)?;
     }
+    resolved.in_file_order();
     Ok(resolved)
 }
 
@@ -86,7 +87,7 @@ fn output_names<'a>(clean: &'a Clean, known: &'a KnownSchema, found: &[Found<'a>
 }
 
 fn name_columns<'a>(clean: &'a Clean, known: &KnownSchema, file: &'a Schema) -> Result<Vec<Found<'a>>, PlanRefusal> {
-    let quarantine = |text: String| Err(PlanRefusal::Quarantine(text));
+    let quarantine = |text: String| Err(PlanRefusal::quarantine(text));
     let mut found: Vec<Found<'a>> = Vec::new();
     for (index, field) in file.fields().iter().enumerate() {
         let file_name = field.name().as_str();
@@ -112,7 +113,7 @@ fn name_columns<'a>(clean: &'a Clean, known: &KnownSchema, file: &'a Schema) -> 
             ));
         }
         let source = source_type(field.data_type()).map_err(|error| {
-            PlanRefusal::Quarantine(format!(
+            PlanRefusal::quarantine(format!(
                 "column `{file_name}`: {error}; put it into clean.drop to go on without it"
             ))
         })?;
@@ -123,7 +124,7 @@ fn name_columns<'a>(clean: &'a Clean, known: &KnownSchema, file: &'a Schema) -> 
 
 /// A column that passes under its own name must not clash with one of ours.
 fn check_name(clean: &Clean, known: &KnownSchema, name: &str) -> Result<(), PlanRefusal> {
-    let quarantine = |text: String| Err(PlanRefusal::Quarantine(text));
+    let quarantine = |text: String| Err(PlanRefusal::quarantine(text));
     if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
         return quarantine(format!(
             "column `{name}` has a name that the tables use themselves; rename it with `from`, or drop it"
@@ -160,7 +161,7 @@ fn wanted_type(
 }
 
 pub(super) fn type_fixed(name: &str, before: &ValueType, now: &ValueType) -> PlanRefusal {
-    PlanRefusal::Fail(format!(
+    PlanRefusal::fail(format!(
         "column `{name}` is `{before}` in the tables and cannot become `{now}`; keep the type, use another name, or start over with `millstream reset`"
     ))
 }
@@ -169,8 +170,8 @@ fn missing(clean: &Clean, name: &str) -> Result<(), PlanRefusal> {
     let text = || format!("column `{name}` is not in the file (clean.drift.missing)");
     match clean.drift.missing {
         OnMissing::Fill => Ok(()),
-        OnMissing::Quarantine => Err(PlanRefusal::Quarantine(text())),
-        OnMissing::Fail => Err(PlanRefusal::Fail(text())),
+        OnMissing::Quarantine => Err(PlanRefusal::quarantine(text())),
+        OnMissing::Fail => Err(PlanRefusal::fail(text())),
     }
 }
 
@@ -180,8 +181,8 @@ fn added(clean: &Clean, column: &Found<'_>) -> Result<bool, PlanRefusal> {
     match clean.drift.added {
         OnAdded::Evolve => Ok(true),
         OnAdded::Ignore => Ok(false),
-        OnAdded::Quarantine => Err(PlanRefusal::Quarantine(text())),
-        OnAdded::Fail => Err(PlanRefusal::Fail(text())),
+        OnAdded::Quarantine => Err(PlanRefusal::quarantine(text())),
+        OnAdded::Fail => Err(PlanRefusal::fail(text())),
     }
 }
 
@@ -195,12 +196,20 @@ fn changed(clean: &Clean, column: &Found<'_>, wanted: &ValueType) -> Result<(), 
         || format!("column `{}` is `{base}` in this file and was `{wanted}` (clean.drift.changed)", column.file_name);
     match clean.drift.changed {
         OnChanged::Cast => Ok(()),
-        OnChanged::Quarantine => Err(PlanRefusal::Quarantine(text())),
-        OnChanged::Fail => Err(PlanRefusal::Fail(text())),
+        OnChanged::Quarantine => Err(PlanRefusal::quarantine(text())),
+        OnChanged::Fail => Err(PlanRefusal::fail(text())),
     }
 }
 
 impl Resolved {
+    /// Sorts what is read as the file has it.
+    fn in_file_order(&mut self) {
+        self.source.sort_by_key(|source| source.index);
+        for column in &mut self.columns {
+            column.source = column.source.and_then(|index| self.source.iter().position(|source| source.index == index));
+        }
+    }
+
     fn add_absent(&mut self, name: &str, value_type: ValueType, declared: Option<&Column>) -> Result<(), PlanRefusal> {
         let fill = fill_of(name, &value_type, declared)?;
         self.scope.push((name.to_owned(), value_type.clone()));
@@ -227,7 +236,7 @@ impl Resolved {
             Some(declared) => TimeForms::new(&declared.formats, declared.time_zone.as_deref()),
             None => TimeForms::new(&[], None),
         };
-        let forms = forms.map_err(|error| PlanRefusal::Fail(format!("clean.columns.{name}: {error}")))?;
+        let forms = forms.map_err(|error| PlanRefusal::fail(format!("clean.columns.{name}: {error}")))?;
         let input = Expr::column(name, base.clone());
         let zone = if column.source.local_time { forms.zone() } else { Zone::default() };
         let mut value = in_zone(input.clone(), zone);
@@ -241,7 +250,7 @@ impl Resolved {
             value = Expr::Call { function, args: vec![value] };
         }
         let value = retype(value, &wanted, &forms).map_err(|reason| {
-            PlanRefusal::Quarantine(format!(
+            PlanRefusal::quarantine(format!(
                 "column `{}`: {reason}; declare another type for `{name}`, or drop it",
                 column.file_name
             ))
@@ -251,7 +260,7 @@ impl Resolved {
         self.columns.push(PlannedColumn {
             name: name.to_owned(),
             value_type: wanted,
-            source: Some(self.source.len()),
+            source: Some(column.index),
             prepare: prepare(&input, column.declared),
             null_when: null_when(&input, column.declared, &clean.null_tokens),
             value: (value != input).then_some(value),
@@ -325,5 +334,5 @@ fn fill_of(name: &str, value_type: &ValueType, declared: Option<&Column>) -> Res
     let folded = value_type.scalar().and_then(|to| literal.fold(to));
     folded
         .map(Some)
-        .ok_or_else(|| PlanRefusal::Fail(format!("clean.columns.{name}: fill `{literal}` is not a {value_type}")))
+        .ok_or_else(|| PlanRefusal::fail(format!("clean.columns.{name}: fill `{literal}` is not a {value_type}")))
 }

@@ -24,7 +24,7 @@ pub(super) fn plan_rules(
     let plan = |rule: &Rule| {
         let column = rule.column.as_deref().and_then(|name| places.iter().position(|place| *place == name));
         plan_rule(rule, column, &scope)
-            .map_err(|error| PlanRefusal::Fail(format!("clean.rules.{}: {}", rule.name, with_way_out(&error))))
+            .map_err(|error| PlanRefusal::fail(format!("clean.rules.{}: {}", rule.name, with_way_out(&error))))
     };
     clean.rules.iter().map(plan).collect()
 }
