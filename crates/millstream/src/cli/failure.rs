@@ -48,13 +48,13 @@ impl Failure {
 
 /// An error with what is behind it.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    let mut texts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(": {error}");
+        texts.push(error.to_string());
         source = error.source();
     }
-    text
+    texts.join(": ")
 }
 
 impl From<DataDirError> for Failure {

@@ -20,7 +20,7 @@ use crate::server::rows::{ColumnHead, heads, rows};
 use crate::view::QueryResult;
 
 /// Besides the query's own limit: connecting and reading the answer.
-const ANSWER_MARGIN: Duration = Duration::from_secs(60);
+const ANSWER_MARGIN: Duration = Duration::from_mins(1);
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

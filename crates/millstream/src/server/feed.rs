@@ -125,9 +125,9 @@ pub(super) async fn run(app: Arc<App>) {
             continue;
         }
         // An error means that the board is gone: its last state stays.
-        let changed = changes.has_changed().unwrap_or(false);
+        let is_new = changes.has_changed().unwrap_or(false);
         changes.mark_unchanged();
-        feeding.tick(&app.feed, running, changed).await;
+        feeding.tick(&app.feed, running, is_new).await;
     }
     // The last word before the streams end.
     app.feed.put(Kind::Status, &text(&running.board.status()));

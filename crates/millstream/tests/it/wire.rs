@@ -83,7 +83,8 @@ pub(crate) fn events(run: &Run, enough: impl Fn(&[(String, Value)]) -> bool) -> 
 fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
     let mut socket = TcpStream::connect(run.host()).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n");
     socket.write_all(head.as_bytes()).unwrap();
