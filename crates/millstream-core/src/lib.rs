@@ -2,7 +2,11 @@
 //! adds up. No I/O, no clock, no DataFusion: it builds and tests in seconds.
 
 pub mod config;
+pub mod dedup;
+pub mod expr;
 pub mod ids;
+pub mod original;
+pub mod plan;
 pub mod progress;
 pub mod record;
 pub mod status;
