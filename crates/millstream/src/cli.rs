@@ -50,12 +50,10 @@ struct Arguments {
     command: Command,
 }
 
-/// Form of the log.
+/// Form of the log: for people, or one JSON object a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 

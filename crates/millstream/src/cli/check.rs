@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
         return Err(Failure::Refused(text + "; put files there, change it, or set `source.watch = true`"));
     }
     let size = found.iter().map(|file| file.size_bytes).sum();
-    out::line(&format!("{} match `source.path`, {}:", counted(found.len() as u64, "file"), bytes(size)))?;
+    out::line(&format!("`source.path` matches {}, {}:", counted(found.len() as u64, "file"), bytes(size)))?;
     for file in &found {
         let shown = file.path.strip_prefix(&config.base_dir).unwrap_or(&file.path);
         out::line(&format!("  {:>10}  {}", bytes(file.size_bytes), shown.display()))?;

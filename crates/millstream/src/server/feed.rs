@@ -77,13 +77,9 @@ impl Feed {
         self.places[Kind::Status as usize].receiver_count()
     }
 
-    /// A place for a client, in the order of [`Kind::ALL`]. What is there already counts as new.
+    /// A place for a client, in the order of [`Kind::ALL`].
     pub(super) fn subscribe(&self) -> [watch::Receiver<Option<Item>>; Kind::ALL.len()] {
-        std::array::from_fn(|kind| {
-            let mut place = self.places[kind].subscribe();
-            place.mark_changed();
-            place
-        })
+        std::array::from_fn(|kind| self.places[kind].subscribe())
     }
 
     fn put(&self, kind: Kind, data: &str) {
