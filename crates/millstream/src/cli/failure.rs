@@ -5,6 +5,7 @@ use std::error::Error;
 use crate::data_dir::DataDirError;
 use crate::pipeline::PipelineError;
 use crate::server::ServerError;
+use crate::source::SourceError;
 use crate::view::QueryError;
 
 /// Why a command did not do what it was asked for.
@@ -88,6 +89,20 @@ impl From<PipelineError> for Failure {
         match error {
             PipelineError::Refused(_) => Self::Refused(text),
             PipelineError::Failed(_) => Self::Failed(text),
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let text = chain(&error);
+        match error {
+            SourceError::Pattern { .. } | SourceError::Path { .. } | SourceError::Nothing { .. } => Self::Refused(text),
+            SourceError::List { .. }
+            | SourceError::Read { .. }
+            | SourceError::Changed { .. }
+            | SourceError::Closed
+            | SourceError::Stop { .. } => Self::Failed(text),
         }
     }
 }
