@@ -16,6 +16,7 @@ mod stop;
 mod stream;
 mod supervise;
 mod table;
+mod verify;
 mod view;
 
 fn main() -> std::process::ExitCode {

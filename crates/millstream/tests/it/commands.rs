@@ -1,6 +1,6 @@
 //! The commands as a person or a script meets them.
 
-use serde_json::{Value, json};
+use serde_json::{json, Value};
 
 use crate::program::Pipeline;
 

@@ -37,6 +37,15 @@ pub(crate) fn get(run: &Run, path: &str) -> Answer {
     request(run, "GET", path, &[("Host", run.host())], "")
 }
 
+/// `/api/status` of a server; none when it does not answer as it should.
+pub(crate) fn status(host: &str) -> Option<Value> {
+    let mut socket = TcpStream::connect(host).ok()?;
+    write!(socket, "GET /api/status HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).ok()?;
+    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
+}
+
 /// `POST /api/sql`.
 pub(crate) fn sql(run: &Run, sql: &str) -> Answer {
     let body = serde_json::json!({ "sql": sql }).to_string();
