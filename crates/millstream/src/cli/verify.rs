@@ -40,9 +40,13 @@ fn describe(report: &Report) -> String {
         (report.misplaced, "MISPLACED"),
     ];
     let mut lines = vec![format!("{:>12} rows in {} files", count(report.rows), count(report.files))];
-    lines.extend(outcomes.into_iter().filter(|(rows, _)| *rows > 0).map(|(rows, what)| format!("{:>12} {what}", count(rows))));
+    lines.extend(
+        outcomes.into_iter().filter(|(rows, _)| *rows > 0).map(|(rows, what)| format!("{:>12} {what}", count(rows))),
+    );
     lines.extend(report.problems.iter().map(|problem| format!("! {problem}")));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
-    lines.push(if report.ok { "every row is where it should be\n" } else { "rows are NOT where they should be\n" }.to_owned());
+    lines.push(
+        if report.ok { "every row is where it should be\n" } else { "rows are NOT where they should be\n" }.to_owned(),
+    );
     lines.join("\n")
 }

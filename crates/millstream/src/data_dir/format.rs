@@ -7,7 +7,7 @@ use millstream_core::config::clean::DedupWithin;
 use millstream_core::config::{Config, PartitionBy};
 use serde::{Deserialize, Serialize};
 
-use super::{files, to_json, Change, DataDirError};
+use super::{Change, DataDirError, files, to_json};
 
 /// The newest format that this program knows.
 const VERSION: u64 = 1;
@@ -93,11 +93,7 @@ impl Format {
                 (before != now).then(|| Change { setting: setting.clone(), before: before.clone(), now: now.clone() })
             })
             .collect();
-        if changes.is_empty() {
-            Ok(())
-        } else {
-            Err(DataDirError::Changed { changes })
-        }
+        if changes.is_empty() { Ok(()) } else { Err(DataDirError::Changed { changes }) }
     }
 }
 

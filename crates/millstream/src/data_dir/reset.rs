@@ -1,6 +1,6 @@
 //! Starting over: removes what a pipeline has written, and nothing else.
 
-use std::fs::{symlink_metadata, Metadata};
+use std::fs::{Metadata, symlink_metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use millstream_core::config::Config;
 
 use super::files::{failed, remove_if_there};
 use super::format::Format;
-use super::{lock_exclusively, DataDirError, FORMAT, LOCK, LOG, RUN_INFO};
+use super::{DataDirError, FORMAT, LOCK, LOG, RUN_INFO, lock_exclusively};
 
 /// The tables of an archive: folders of their own, each with a Delta log.
 const ARCHIVE_TABLES: [&str; 2] = ["rows", "rejects"];

@@ -1,10 +1,10 @@
-use std::os::unix::fs::{symlink, PermissionsExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use millstream_core::config::Config;
 use tempfile::TempDir;
 
-use super::{describe, find, reset, DataDir, DataDirError, Found, RunInfo};
+use super::{DataDir, DataDirError, Found, RunInfo, describe, find, reset};
 
 /// A pipeline file in a folder, with the named pieces in their tables.
 fn config(folder: &Path, pipeline: &str, rest: &str) -> Config {

@@ -1,6 +1,6 @@
 //! The commands as a person or a script meets them.
 
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::program::Pipeline;
 
