@@ -76,9 +76,7 @@ pub(super) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<Rec
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
-/// Nullable whatever it was: an expression may say otherwise and still give nulls.
+/// Nullable as it was: the keys of a map must not be.
 fn plain_field(field: &FieldRef) -> FieldRef {
-    // The entries and the keys of a map must stay as they are.
-    let nullable = field.is_nullable() || !matches!(field.data_type(), DataType::Struct(_));
-    Arc::new(Field::new(field.name(), plain_type(field.data_type()), nullable))
+    Arc::new(Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()))
 }
