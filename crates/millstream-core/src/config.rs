@@ -30,9 +30,14 @@ use self::reader::Reader;
 use self::sections::Items;
 use crate::units;
 
+/// Batches a second that a slow pace is cut into.
+const PACED_BATCHES_PER_SECOND: u64 = 20;
+
 /// A pipeline file, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The pipeline file as written: `${NAME}` not replaced.
+    pub text: String,
     /// Folder of the pipeline file; relative paths start here, and `_file` is relative to it.
     pub base_dir: PathBuf,
     /// `[pipeline]`
@@ -65,9 +70,10 @@ impl Config {
     pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         let mut hidden = secrets::find_in_document(document.get_ref());
+        hidden.extend(secrets::find_in_comments(text));
         if !syntax_errors.is_empty() {
             hidden.extend(secrets::find_in_text(text));
-            let mistakes = syntax_errors.iter().map(syntax_mistake).collect();
+            let mistakes = syntax_errors.iter().map(|error| syntax_mistake(error, text)).collect();
             return Err(locate(file, text, mistakes, &hidden));
         }
         let reader = Reader::new(environment);
@@ -76,9 +82,17 @@ impl Config {
             reader
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
         }
-        let config = Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default());
+        let config = Self { text: text.to_owned(), ..Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default()) };
         let mistakes = reader.into_mistakes();
         if mistakes.is_empty() { Ok(config) } else { Err(locate(file, text, mistakes, &hidden)) }
+    }
+
+    /// Source rows cleaned as one batch: `stream.batch_rows`, or fewer where `source.pace` is slow, so that rows arrive evenly.
+    #[must_use]
+    pub fn batch_rows(&self) -> NonZeroUsize {
+        let Pace::RowsPerSecond(pace) = self.source.pace else { return self.stream.batch_rows };
+        let by_pace = usize::try_from(pace.get() / PACED_BATCHES_PER_SECOND).unwrap_or(usize::MAX);
+        NonZeroUsize::new(by_pace).unwrap_or(NonZeroUsize::MIN).min(self.stream.batch_rows)
     }
 
     /// What the document says, defaults for what is absent or was reported.
@@ -86,7 +100,7 @@ impl Config {
         let mut root = reader.root(document);
         let pipeline = sections::read_pipeline(root.section("pipeline"), &base_dir);
         let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let source = sections::read_source(root.section("source"), processors);
+        let mut source = sections::read_source(root.section("source"), processors);
         let clean = read_clean::read_clean(root.section("clean"), source.items.event_time.as_ref());
         let stream = sections::read_stream(root.section("stream"), &pipeline.name);
         let table = sections::read_table(root.section("table"));
@@ -95,6 +109,12 @@ impl Config {
         let limits = sections::read_limits(root.section("limits"));
         let server = sections::read_server(root.section("server"));
         root.finish();
+        if source.items.parallel_splits.is_none() {
+            let fitting = limits.value.memory / 2 / stream.value.batch_bytes.max(1);
+            let fitting =
+                NonZeroUsize::new(usize::try_from(fitting).unwrap_or(usize::MAX)).unwrap_or(NonZeroUsize::MIN);
+            source.value.parallel_splits = source.value.parallel_splits.min(fitting);
+        }
         let items = Items {
             event_time: source.items.event_time,
             parallel_splits: source.items.parallel_splits,
@@ -107,6 +127,7 @@ impl Config {
             token: server.items.token,
         };
         let config = Self {
+            text: String::new(),
             base_dir,
             pipeline,
             source: source.value,
@@ -123,8 +144,14 @@ impl Config {
     }
 }
 
-fn syntax_mistake(error: &toml::de::Error) -> Mistake {
-    let problem = error.message().lines().collect::<Vec<_>>().join("; ");
+/// The parser's own words, but for two that say too little.
+fn syntax_mistake(error: &toml::de::Error, text: &str) -> Mistake {
+    let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    let problem = match error.message() {
+        "duplicate key" => format!("`{}` is there twice; take one out or rename it", key.trim()),
+        message if message.starts_with("invalid boolean") => format!("{message}; a text stands in quotes"),
+        message => message.lines().collect::<Vec<_>>().join("; "),
+    };
     Mistake { span: error.span(), ..Mistake::of_whole_file(&problem) }
 }
 
@@ -154,7 +181,8 @@ pub struct Source {
     pub pace: Pace,
     /// `settle`: how long a file without a valid footer gets before it is quarantined. Default 2 s; 0 to 1 h.
     pub settle: Duration,
-    /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8; 1 to 64.
+    /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8
+    /// and as many as `[limits] memory` allows; 1 to 64.
     pub parallel_splits: NonZeroUsize,
 }
 

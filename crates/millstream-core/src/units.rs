@@ -137,6 +137,7 @@ fn multiply(text: &str, number: &str, factor: u64) -> Result<u64, UnitError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use proptest::prelude::*;
 

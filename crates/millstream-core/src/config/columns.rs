@@ -1,7 +1,8 @@
 //! Reads `[clean.columns]` and `[clean.derive]`.
 
 use super::clean::{Column, Derived, Literal, OnBad, TextCase};
-use super::reader::{Entry, Item, Section, Text};
+use super::reader::section::{Entry, Section};
+use super::reader::{Item, Text};
 use crate::types::ColumnType;
 
 const TYPES: &str = "int8, int16, int32, int64, float32, float64, decimal(p,s) with p 1 to 38 and s 0 to p, boolean, string, \
@@ -58,11 +59,11 @@ fn read_column(entry: Entry<'_>) -> Option<ReadColumn<'_>> {
     let formats: Vec<Text<'_>> = formats.iter().filter_map(Item::filled_text).filter(is_format).collect();
     let zone_item = section.take("time_zone");
     let time_zone = zone_item.as_ref().and_then(time_zone);
-    let on_bad = section.choice("on_bad", OnBad::Reject, &ON_BAD);
+    let on_bad = section.choice("on_bad", "action", OnBad::Reject, &ON_BAD);
     let null_tokens = values(section.texts("null_tokens"));
     let trim = section.boolean("trim", false);
     let case_item = section.take("case");
-    let case = case_item.as_ref().and_then(|item| item.choice(&CASES));
+    let case = case_item.as_ref().and_then(|item| item.choice("case", &CASES));
     let fill_item = section.take("fill");
     let fill = fill_item.as_ref().and_then(Item::literal);
     section.finish();

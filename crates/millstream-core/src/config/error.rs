@@ -60,10 +60,11 @@ impl fmt::Display for ConfigError {
         }
         formatter.write_str(&self.problem)?;
         if let Some(key) = &self.did_you_mean {
-            write!(formatter, ", did you mean `{key}`?")?;
+            write!(formatter, "; did you mean `{key}`?")?;
         }
         if let Some(allowed) = &self.allowed {
-            write!(formatter, "; allowed: {allowed}")?;
+            let separator = if self.did_you_mean.is_some() { "" } else { ";" };
+            write!(formatter, "{separator} allowed: {allowed}")?;
         }
         if self.excerpt.is_empty() { Ok(()) } else { write!(formatter, "\n{}", self.excerpt) }
     }
@@ -94,8 +95,23 @@ impl Mistake {
 /// Places mistakes in the text, in its order. Spans of `hidden` are printed as `***`.
 pub(super) fn locate(file: &Path, text: &str, mut mistakes: Vec<Mistake>, hidden: &[Span]) -> ConfigErrors {
     mistakes.sort_by_key(|mistake| mistake.span.as_ref().map_or(0, |span| span.start));
-    let errors = mistakes.into_iter().map(|mistake| place(text, mistake, hidden)).collect();
+    let hidden = merged(hidden);
+    let errors = mistakes.into_iter().map(|mistake| place(text, mistake, &hidden)).collect();
     ConfigErrors { file: file.to_owned(), errors }
+}
+
+/// The same spans without overlaps or touching ends.
+fn merged(spans: &[Span]) -> Vec<Span> {
+    let mut spans = spans.to_vec();
+    spans.sort_by_key(|span| span.start);
+    let mut merged: Vec<Span> = Vec::new();
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            Some(_) | None => merged.push(span),
+        }
+    }
+    merged
 }
 
 fn place(text: &str, mistake: Mistake, hidden: &[Span]) -> ConfigError {
@@ -146,19 +162,16 @@ impl<'t> Line<'t> {
         for (offset, letter) in self.text.char_indices() {
             let at = self.start + offset;
             let secret = hidden.iter().find(|secret| secret.contains(&at));
-            let begin = match secret {
-                Some(secret) => {
-                    if at == secret.start.max(self.start) {
-                        shown.push_str("***");
-                        width += 3;
-                    }
-                    width.max(3) - 3
+            let begin = if let Some(secret) = secret {
+                if at == secret.start.max(self.start) {
+                    shown.push_str("***");
+                    width += 3;
                 }
-                None => {
-                    shown.push(if letter.is_control() { ' ' } else { letter });
-                    width += 1;
-                    width - 1
-                }
+                width.max(3) - 3
+            } else {
+                shown.push(if letter.is_control() { ' ' } else { letter });
+                width += 1;
+                width - 1
             };
             if span.contains(&at) {
                 caret = Some(caret.map_or(begin, |caret| caret.start)..width);

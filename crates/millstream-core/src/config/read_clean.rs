@@ -2,7 +2,8 @@
 
 use super::clean::{Clean, Dedup, DedupWithin, Drift, OnAdded, OnChanged, OnMissing};
 use super::columns::{read_columns, read_derive, values};
-use super::reader::{Item, Section, Text};
+use super::reader::section::Section;
+use super::reader::{Item, Text};
 use super::references::References;
 use super::rules::read_rules;
 use crate::types::ColumnType;
@@ -10,9 +11,7 @@ use crate::units;
 
 /// Reads `[clean]`, and checks `source.event_time` against its columns.
 pub(super) fn read_clean(mut section: Section<'_>, event_time: Option<&Item<'_>>) -> Clean {
-    if let Some(spark) = section.take("spark") {
-        spark.mistake("this version has no Spark yet: leave `[clean.spark]` out to use DataFusion", None);
-    }
+    section.refuse("spark", "this version has no Spark yet: leave `[clean.spark]` out to use DataFusion");
     let null_tokens = section.texts("null_tokens");
     let drop = section.texts("drop");
     let columns = read_columns(&section.section("columns"));
@@ -121,9 +120,9 @@ fn read_drift(mut section: Section<'_>) -> Drift {
     ];
     let changed = [("cast", OnChanged::Cast), ("quarantine", OnChanged::Quarantine), ("fail", OnChanged::Fail)];
     let drift = Drift {
-        missing: section.choice("missing", default.missing, &missing),
-        added: section.choice("added", default.added, &added),
-        changed: section.choice("changed", default.changed, &changed),
+        missing: section.choice("missing", "action", default.missing, &missing),
+        added: section.choice("added", "action", default.added, &added),
+        changed: section.choice("changed", "action", default.changed, &changed),
     };
     section.finish();
     drift

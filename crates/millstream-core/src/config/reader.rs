@@ -3,6 +3,8 @@
 //! A value that is missing or wrong is reported here and comes back as `None` or as its default; whoever reads on need not
 //! care, for a document with a report never becomes a `Config`.
 
+pub(super) mod section;
+
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,10 +12,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::section::Section;
 use super::clean::Literal;
 use super::environment;
-use super::error::{Mistake, Span};
-use super::nearest::nearest;
+use super::error::Mistake;
 use crate::units;
 
 /// Collects mistakes.
@@ -37,151 +39,7 @@ impl<'d> Reader<'d> {
 
     /// The document itself.
     pub(super) fn root(&'d self, table: &'d DeTable<'d>) -> Section<'d> {
-        Section { reader: self, table: Some(table), path: String::new(), span: None, known: Vec::new() }
-    }
-}
-
-/// A table of the document, perhaps absent. Keys are taken one by one; `finish` reports those that nobody took.
-pub(super) struct Section<'d> {
-    reader: &'d Reader<'d>,
-    table: Option<&'d DeTable<'d>>,
-    path: String,
-    span: Option<Span>,
-    known: Vec<&'static str>,
-}
-
-impl<'d> Section<'d> {
-    /// The value of `key`, which is known from now on.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'d>> {
-        self.known.push(key);
-        let (_, value) = self.table?.get_key_value(key)?;
-        Some(Item { reader: self.reader, path: join(&self.path, key), value })
-    }
-
-    /// As `take`; an absent key is a mistake.
-    pub(super) fn require(&mut self, key: &'static str, allowed: &str) -> Option<Item<'d>> {
-        let item = self.take(key);
-        if item.is_none() {
-            self.missing(key, allowed);
-        }
-        item
-    }
-
-    /// Reports that `key` is needed.
-    pub(super) fn missing(&self, key: &str, allowed: &str) {
-        self.reader.report(Mistake {
-            span: self.span.clone(),
-            key: join(&self.path, key),
-            problem: "missing, and needed".to_owned(),
-            did_you_mean: None,
-            allowed: Some(allowed.to_owned()),
-        });
-    }
-
-    /// The table below `key`; an empty one if it is absent.
-    pub(super) fn section(&mut self, key: &'static str) -> Section<'d> {
-        let item = self.take(key);
-        item.and_then(|item| item.section()).unwrap_or_else(|| Section {
-            reader: self.reader,
-            table: None,
-            path: join(&self.path, key),
-            span: None,
-            known: Vec::new(),
-        })
-    }
-
-    /// Reports a mistake at the head of this table.
-    pub(super) fn mistake(&self, problem: impl Into<String>, allowed: Option<&str>) {
-        self.reader.report(Mistake {
-            span: self.span.clone(),
-            key: self.path.clone(),
-            problem: problem.into(),
-            did_you_mean: None,
-            allowed: allowed.map(str::to_owned),
-        });
-    }
-
-    /// All entries of a table whose keys are names that the user chose, in the order of the file.
-    pub(super) fn entries(&self) -> Vec<Entry<'d>> {
-        let mut entries: Vec<Entry<'d>> = self
-            .table
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| {
-                let name = key.get_ref().as_ref();
-                let item = Item { reader: self.reader, path: join(&self.path, name), value };
-                Entry { name, span: key.span(), item }
-            })
-            .collect();
-        entries.sort_by_key(|entry| entry.span.start);
-        entries
-    }
-
-    /// Reports the keys that were not taken.
-    pub(super) fn finish(self) {
-        for entry in self.entries() {
-            if self.known.contains(&entry.name) {
-                continue;
-            }
-            self.reader.report(Mistake {
-                span: Some(entry.span),
-                key: entry.item.path,
-                problem: "unknown key".to_owned(),
-                did_you_mean: nearest(entry.name, self.known.iter().copied()).map(str::to_owned),
-                allowed: Some(self.known.join(", ")),
-            });
-        }
-    }
-
-    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
-        self.take(key).and_then(|item| item.boolean()).unwrap_or(default)
-    }
-
-    pub(super) fn integer(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
-        self.take(key).and_then(|item| item.integer(range)).unwrap_or(default)
-    }
-
-    pub(super) fn size(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
-        self.take(key).and_then(|item| item.size(range)).unwrap_or(default)
-    }
-
-    pub(super) fn duration(
-        &mut self,
-        key: &'static str,
-        default: Duration,
-        range: RangeInclusive<Duration>,
-    ) -> Duration {
-        self.take(key).and_then(|item| item.duration(range)).unwrap_or(default)
-    }
-
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
-        self.take(key).and_then(|item| item.choice(choices)).unwrap_or(default)
-    }
-
-    /// A list of texts; empty if absent.
-    pub(super) fn texts(&mut self, key: &'static str) -> Vec<Text<'d>> {
-        self.take(key).and_then(|item| item.list()).unwrap_or_default().iter().filter_map(Item::text).collect()
-    }
-}
-
-/// An entry of a table whose keys are names that the user chose.
-pub(super) struct Entry<'d> {
-    pub(super) name: &'d str,
-    /// Where the name stands.
-    pub(super) span: Span,
-    pub(super) item: Item<'d>,
-}
-
-impl Entry<'_> {
-    /// Reports a mistake at the name.
-    pub(super) fn mistake(&self, problem: impl Into<String>, allowed: Option<&str>) {
-        self.item.reader.report(Mistake {
-            span: Some(self.span.clone()),
-            key: self.item.path.clone(),
-            problem: problem.into(),
-            did_you_mean: None,
-            allowed: allowed.map(str::to_owned),
-        });
+        Section::of(self, table, String::new(), None)
     }
 }
 
@@ -243,7 +101,7 @@ impl<'d> Item<'d> {
     }
 
     /// A text; another type is told what the text should be.
-    fn text_as(&self, expected: &str) -> Option<Text<'d>> {
+    pub(super) fn text_as(&self, expected: &str) -> Option<Text<'d>> {
         let Some(written) = self.value.get_ref().as_str() else { return self.wrong_type(expected) };
         match environment::expand(written, self.reader.environment) {
             Ok(value) => Some(Text { value, written, item: self.clone() }),
@@ -328,15 +186,14 @@ impl<'d> Item<'d> {
         None
     }
 
-    /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    /// One of a few words; `what` they are is for the message.
+    pub(super) fn choice<T: Copy>(&self, what: &str, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let allowed = words.join(", ");
         let text = self.text_as(&allowed)?;
         let found = choices.iter().find(|(word, _)| *word == text.value);
         if found.is_none() {
-            let setting = self.path.rsplit('.').next().unwrap_or_default();
-            self.mistake(format!("unknown {setting} `{}`", text.shown()), Some(&allowed));
+            self.mistake(format!("unknown {what} `{}`", text.shown()), Some(&allowed));
         }
         found.map(|(_, choice)| *choice)
     }
@@ -353,13 +210,7 @@ impl<'d> Item<'d> {
 
     pub(super) fn section(&self) -> Option<Section<'d>> {
         let Some(table) = self.value.get_ref().as_table() else { return self.wrong_type("a table") };
-        Some(Section {
-            reader: self.reader,
-            table: Some(table),
-            path: self.path.clone(),
-            span: Some(self.value.span()),
-            known: Vec::new(),
-        })
+        Some(Section::of(self.reader, table, self.path.clone(), Some(self.value.span())))
     }
 
     /// A number, a truth value or a text; dates and times become text.

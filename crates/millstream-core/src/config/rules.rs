@@ -4,7 +4,8 @@ use regex::Regex;
 
 use super::clean::{Action, Check, CompareOp, Literal, Rule};
 use super::columns::literal_fits;
-use super::reader::{Entry, Item, Section, Text};
+use super::reader::section::{Entry, Section};
+use super::reader::{Item, Text};
 use super::references::References;
 use crate::types::ColumnType;
 
@@ -43,7 +44,7 @@ fn read_rule(entry: &Entry<'_>, references: &References<'_, '_>) -> Option<Rule>
     let check_item = section.require("check", CHECKS);
     let check = check_item.as_ref().and_then(read_check);
     let action_item = section.require("action", &ACTIONS.map(|(word, _)| word).join(", "));
-    let action = action_item.as_ref().and_then(|item| item.choice(&ACTIONS));
+    let action = action_item.as_ref().and_then(|item| item.choice("action", &ACTIONS));
 
     if let Some(column) = &column {
         references.check(column);
@@ -272,8 +273,9 @@ fn read_length(item: &Item<'_>) -> Option<Check> {
 
 fn read_compare(item: &Item<'_>) -> Option<Check> {
     let mut section = item.section()?;
-    let op =
-        section.require("op", &OPERATORS.map(|(word, _)| word).join(", ")).and_then(|item| item.choice(&OPERATORS));
+    let op = section
+        .require("op", &OPERATORS.map(|(word, _)| word).join(", "))
+        .and_then(|item| item.choice("operator", &OPERATORS));
     let with = section.require("with", "a column").and_then(|item| item.filled_text());
     section.finish();
     Some(Check::Compare { op: op?, with: with?.value })

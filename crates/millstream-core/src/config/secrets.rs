@@ -41,11 +41,11 @@ fn collect(value: &Spanned<DeValue<'_>>, secret: bool, spans: &mut Vec<Span>) {
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     SECRET_TABLES.contains(&key.as_str())
-        || SECRET_NAMES.iter().any(|name| distance(&key, name) <= 1 || key.ends_with(&format!("_{name}")))
+        || SECRET_NAMES.iter().any(|name| distance(&key, name) <= 1 || key.replace("null_token", "").contains(name))
 }
 
-/// Spans that may be secret in text that is not valid TOML: from the `=` behind such a name to the end of the line, or of
-/// the text that begins there and spans lines.
+/// Spans that may be secret in text that is not valid TOML: from the `=` behind such a name to the end of the line, of
+/// the text that begins there and spans lines, or of the file if a list or table begins there.
 pub(super) fn find_in_text(text: &str) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut at = 0;
@@ -54,10 +54,25 @@ pub(super) fn find_in_text(text: &str) -> Vec<Span> {
         let mut end = line_end;
         if let Some(offset) = secret_start(&text[at..line_end]) {
             let start = at + offset;
-            end = multiline_end(text, start).unwrap_or(line_end);
+            let opens = text[start..line_end].trim_start().starts_with(['[', '{']);
+            end = if opens { text.len() } else { multiline_end(text, start).unwrap_or(line_end) };
             spans.push(start..end);
         }
         at = end + 1;
+    }
+    spans
+}
+
+/// Spans that may be secret in comments: a token that was taken out of use by a `#`.
+pub(super) fn find_in_comments(text: &str) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let found = line.find('#').and_then(|hash| secret_start(&line[hash..]).map(|offset| hash + offset));
+        if let Some(offset) = found {
+            spans.push(at + offset..at + line.trim_end().len().max(offset));
+        }
+        at += line.len();
     }
     spans
 }
@@ -98,6 +113,7 @@ mod tests {
     fn what_follows_a_secret_name_is_hidden_in_broken_text() {
         assert_eq!(masked("a = 1\ntoken = \"abc\nb = 2"), "a = 1\ntoken =***\nb = 2");
         assert_eq!(masked("token = \"\"\"a\nb\nc\"\"\" x\nd = 1"), "token =***\nd = 1");
+        assert_eq!(masked("token = [\n\"x\"\n]\nb = 2"), "token =***");
         assert_eq!(masked("null_tokens = [1"), "null_tokens = [1");
         assert_eq!(masked("server = { http = 1, TOKEN = 'x' "), "server = { http = 1, TOKEN =***");
     }

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::reader::{Item, Section, Text};
+use super::reader::section::Section;
+use super::reader::{Item, Text};
 use super::{Archive, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
 use crate::units;
 
@@ -54,7 +55,7 @@ pub(super) fn read_pipeline(mut section: Section<'_>, base_dir: &Path) -> Pipeli
     }
 }
 
-pub(super) fn read_source<'d>(mut section: Section<'d>, processors: NonZeroUsize) -> Read<'d, Source> {
+pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize) -> Read<'_, Source> {
     let path = section.require("path", "a file, glob or directory, or a list of them");
     let event_time = section.take("event_time");
     let parallel_splits = section.take("parallel_splits");
@@ -90,7 +91,7 @@ fn source_paths(item: &Item<'_>) -> Vec<String> {
 }
 
 fn pace(item: &Item<'_>) -> Option<Pace> {
-    let text = item.text()?;
+    let text = item.text_as(units::RATE_FORM)?;
     if text.value == "max" {
         return Some(Pace::Max);
     }
@@ -103,9 +104,7 @@ fn pace(item: &Item<'_>) -> Option<Pace> {
 pub(super) fn read_stream<'d>(mut section: Section<'d>, pipeline: &str) -> Read<'d, Stream> {
     let topic = section.take("topic").and_then(|item| item.text());
     let topic = topic.filter(|topic| is_named_well(topic, "._-", 200)).map(|topic| topic.value);
-    if let Some(kafka) = section.take("kafka") {
-        kafka.mistake("this version has no Kafka yet: leave `[stream.kafka]` out to use the embedded log", None);
-    }
+    section.refuse("kafka", "this version has no Kafka yet: leave `[stream.kafka]` out to use the embedded log");
     let batch_bytes = section.take("batch_bytes");
     let flush_bytes = section.take("flush_bytes");
     let size = |item: &Option<Item<'_>>, default: u64, range: RangeInclusive<u64>| {
@@ -144,7 +143,7 @@ pub(super) fn read_archive<'d>(mut section: Section<'d>, base_dir: &Path, data_d
         ("day", PartitionBy::Day),
         ("month", PartitionBy::Month),
     ];
-    let chosen = partition_by.as_ref().and_then(|item| item.choice(&choices));
+    let chosen = partition_by.as_ref().and_then(|item| item.choice("partitioning", &choices));
     let value = Archive {
         path: path.unwrap_or_else(|| data_dir.join("archive")),
         partition_by: chosen.unwrap_or(PartitionBy::ArrivalDay),

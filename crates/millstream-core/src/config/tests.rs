@@ -1,4 +1,5 @@
 //! The pipeline file as a user meets it: what parses, and what every mistake looks like.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod clean;
 mod contradictions;

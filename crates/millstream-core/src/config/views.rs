@@ -1,7 +1,8 @@
 //! Reads `[[view]]`.
 
 use super::View;
-use super::reader::{Item, Section, Text};
+use super::reader::section::Section;
+use super::reader::{Item, Text};
 use crate::status::ChartInfo;
 
 /// Names that queries already know.
@@ -36,10 +37,8 @@ fn read_view(mut section: Section<'_>, before: &[View]) -> Option<View> {
     let sql =
         section.require("sql", "a SELECT over live, archive, events, rejects").and_then(|item| item.filled_text());
     let chart = section.take("chart").and_then(|item| item.section()).and_then(read_chart);
-    if let Some(materialized) = section.take("materialized") {
-        materialized
-            .mistake("not yet: this version runs every view when it is asked for; leave `materialized` out", None);
-    }
+    section
+        .refuse("materialized", "not yet: this version runs every view when it is asked for; leave `materialized` out");
     section.finish();
     Some(View { name: name?.value, sql: sql?.value, chart })
 }
@@ -66,7 +65,7 @@ fn is_free(name: &Text<'_>, before: &[View]) -> bool {
 
 fn read_chart(mut section: Section<'_>) -> Option<ChartInfo> {
     let words = KINDS.map(|(word, _)| word).join(", ");
-    let kind = section.require("kind", &words).and_then(|item| item.choice(&KINDS));
+    let kind = section.require("kind", &words).and_then(|item| item.choice("kind of chart", &KINDS));
     let (needs, takes_none): (&[&'static str], &[&str]) = match kind {
         Some("table") => (&[], &["x", "y", "series"]),
         Some("number") => (&["y"], &["x", "series"]),

@@ -48,7 +48,7 @@ ingested_at = {}
     11 | d = { type = "timestamp", time_zone = "Europe/Berlin" }
        |                                       ^^^^^^^^^^^^^^^
 
-    pipeline.toml:12:16: clean.columns.e.on_bad: unknown on_bad `ignore`; allowed: reject, nullify, fail
+    pipeline.toml:12:16: clean.columns.e.on_bad: unknown action `ignore`; allowed: reject, nullify, fail
        |
     12 | e = { on_bad = "ignore", case = "title", trim = 1 }
        |                ^^^^^^^^
@@ -63,7 +63,7 @@ ingested_at = {}
     12 | e = { on_bad = "ignore", case = "title", trim = 1 }
        |                                                 ^
 
-    pipeline.toml:13:7: clean.columns.f.typ: unknown key, did you mean `type`?; allowed: from, type, formats, time_zone, on_bad, null_tokens, trim, case, fill
+    pipeline.toml:13:7: clean.columns.f.typ: unknown key; did you mean `type`? allowed: from, type, formats, time_zone, on_bad, null_tokens, trim, case, fill
        |
     13 | f = { typ = "int32" }
        |       ^^^
@@ -246,7 +246,7 @@ n = { column = \"fare\", check = { required_if = \"\" }, action = \"reject\" }
     9 | b = { column = "fare", check = "notnull", action = "reject" }
       |                                ^^^^^^^^^
 
-    pipeline.toml:10:34: clean.rules.c.check.rnge: unknown key, did you mean `range`?; allowed: range, one_of, pattern, length, compare, required_if, sql
+    pipeline.toml:10:34: clean.rules.c.check.rnge: unknown key; did you mean `range`? allowed: range, one_of, pattern, length, compare, required_if, sql
        |
     10 | c = { column = "fare", check = { rnge = { min = 0 } }, action = "reject" }
        |                                  ^^^^
@@ -281,7 +281,7 @@ n = { column = \"fare\", check = { required_if = \"\" }, action = \"reject\" }
     15 | h = { column = "fare", check = { pattern = "a(" }, action = "reject" }
        |                                            ^^^^
 
-    pipeline.toml:16:51: clean.rules.i.check.compare.op: unknown op `==`; allowed: =, !=, <, <=, >, >=
+    pipeline.toml:16:51: clean.rules.i.check.compare.op: unknown operator `==`; allowed: =, !=, <, <=, >, >=
        |
     16 | i = { column = "fare", check = { compare = { op = "==", with = "tip" } }, action = "reject" }
        |                                                   ^^^^
@@ -364,7 +364,7 @@ j = { column = \"x\", check = { range = { min = 99999999999999999999 } }, action
     13 | f = { column = "x", check = { length = { min = 3, max = 2, mid = 1 } }, action = "reject" }
        |                                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    pipeline.toml:13:60: clean.rules.f.check.length.mid: unknown key, did you mean `min`?; allowed: min, max
+    pipeline.toml:13:60: clean.rules.f.check.length.mid: unknown key; did you mean `min`? allowed: min, max
        |
     13 | f = { column = "x", check = { length = { min = 3, max = 2, mid = 1 } }, action = "reject" }
        |                                                            ^^^
@@ -532,12 +532,12 @@ fn mistakes_in_dedup_and_drift_are_told() {
       |          ^^^^
     "#);
     assert_snapshot!(errors_in_clean("[clean.drift]\nmissing = \"ignore\"\nadded = \"cast\"\nchanged = true\n"), @r#"
-    pipeline.toml:7:11: clean.drift.missing: unknown missing `ignore`; allowed: fill, quarantine, fail
+    pipeline.toml:7:11: clean.drift.missing: unknown action `ignore`; allowed: fill, quarantine, fail
       |
     7 | missing = "ignore"
       |           ^^^^^^^^
 
-    pipeline.toml:8:9: clean.drift.added: unknown added `cast`; allowed: evolve, ignore, quarantine, fail
+    pipeline.toml:8:9: clean.drift.added: unknown action `cast`; allowed: evolve, ignore, quarantine, fail
       |
     8 | added = "cast"
       |         ^^^^^^
@@ -547,4 +547,10 @@ fn mistakes_in_dedup_and_drift_are_told() {
     9 | changed = true
       |           ^^^^
     "#);
+}
+
+#[test]
+fn a_dot_leads_into_a_field_of_a_declared_column() {
+    let text = "[clean.columns]\nplace = {}\n[clean.rules]\na = { column = \"place.zone\", check = \"not_null\", action = \"warn\" }\n";
+    assert_eq!(parse(&format!("{LEAST}{text}")).clean.rules[0].column.as_deref(), Some("place.zone"));
 }

@@ -104,3 +104,9 @@ fn shares_of_memory_fit_into_it() {
     "#);
     parse(&format!("{LEAST}[limits]\nmemory = \"64MiB\"\n"));
 }
+
+#[test]
+fn splits_that_nobody_asked_for_make_way_for_large_batches() {
+    let config = parse(&format!("{LEAST}[stream]\nbatch_bytes = \"32MiB\"\n[limits]\nmemory = \"64MiB\"\n"));
+    assert_eq!(config.source.parallel_splits.get(), 1);
+}

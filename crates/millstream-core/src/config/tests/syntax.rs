@@ -5,12 +5,12 @@ use super::*;
 #[test]
 fn every_mistake_against_toml_is_told() {
     assert_snapshot!(errors_of("[pipeline]\nname = taxi\n[source]\npath = \"a\"\npath = \"b\"\n"), @r#"
-    pipeline.toml:2:8: invalid boolean, expected `true`
+    pipeline.toml:2:8: invalid boolean, expected `true`; a text stands in quotes
       |
     2 | name = taxi
       |        ^^^^
 
-    pipeline.toml:5:1: duplicate key
+    pipeline.toml:5:1: `path` is there twice; take one out or rename it
       |
     5 | path = "b"
       | ^^^^
@@ -20,7 +20,7 @@ fn every_mistake_against_toml_is_told() {
 #[test]
 fn a_table_that_is_there_twice_is_a_mistake() {
     assert_snapshot!(errors_after_least("[clean.rules]\na = 1\n[clean.rules]\n"), @r#"
-    pipeline.toml:7:8: duplicate key
+    pipeline.toml:7:8: `rules` is there twice; take one out or rename it
       |
     7 | [clean.rules]
       |        ^^^^^
@@ -46,7 +46,7 @@ fare = { column = \"fare_amount\", check = { range = { min = 0 } }, action = \"r
     2 | [pipeline]
       | ^^^^^^^^^^
 
-    pipeline.toml:3:1: pipeline.nam: unknown key, did you mean `name`?; allowed: name, data_dir, drain_deadline
+    pipeline.toml:3:1: pipeline.nam: unknown key; did you mean `name`? allowed: name, data_dir, drain_deadline
       |
     3 | nam = "taxi"
       | ^^^
@@ -56,7 +56,7 @@ fare = { column = \"fare_amount\", check = { range = { min = 0 } }, action = \"r
     5 | path = 7
       |        ^
 
-    pipeline.toml:6:1: source.wach: unknown key, did you mean `watch`?; allowed: path, event_time, parallel_splits, recursive, watch, pace, settle
+    pipeline.toml:6:1: source.wach: unknown key; did you mean `watch`? allowed: path, event_time, parallel_splits, recursive, watch, pace, settle
       |
     6 | wach = true
       | ^^^^
@@ -99,7 +99,7 @@ fn what_is_missing_from_a_table_points_at_its_head() {
 #[test]
 fn an_unknown_key_names_the_nearest_known_one() {
     assert_snapshot!(errors_after_least("[stream]\npartitons = 2\n[quelle]\n[achive]\n"), @r#"
-    pipeline.toml:6:1: stream.partitons: unknown key, did you mean `partitions`?; allowed: topic, kafka, batch_bytes, flush_bytes, partitions, flush_interval, batch_rows, max_record_bytes, retention, retention_bytes
+    pipeline.toml:6:1: stream.partitons: unknown key; did you mean `partitions`? allowed: topic, batch_bytes, flush_bytes, partitions, flush_interval, batch_rows, max_record_bytes, retention, retention_bytes
       |
     6 | partitons = 2
       | ^^^^^^^^^
@@ -109,7 +109,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
     7 | [quelle]
       |  ^^^^^^
 
-    pipeline.toml:8:2: achive: unknown key, did you mean `archive`?; allowed: pipeline, source, clean, stream, table, archive, view, limits, server
+    pipeline.toml:8:2: achive: unknown key; did you mean `archive`? allowed: pipeline, source, clean, stream, table, archive, view, limits, server
       |
     8 | [achive]
       |  ^^^^^^
