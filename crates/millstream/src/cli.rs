@@ -15,6 +15,7 @@ mod status;
 mod table;
 mod tail;
 mod terminal;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,12 +51,10 @@ struct Arguments {
     command: Command,
 }
 
-/// Form of the log.
+/// Form of the log: for people, or one JSON object a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 
@@ -129,6 +128,19 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Recount source and archive of a pipeline that does not run, without trusting any counter
+    #[command(after_help = "Example:\n  millstream verify pipeline.toml --json\n\n\
+        Ends with code 0 when every row is where it should be, otherwise with 1.")]
+    Verify {
+        #[command(flatten)]
+        pipeline: PipelineFile,
+        /// Take the counts of filtered rows and repeats from the ledger instead of cleaning again
+        #[arg(long)]
+        fast: bool,
+        /// As JSON on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// Start over: remove the log and the state of a pipeline, asking first
     #[command(after_help = "Example:\n  millstream reset pipeline.toml --archive")]
     Reset {
@@ -183,6 +195,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         }
         Command::Tail { pipeline, json } => tail::tail(&load(&pipeline.path)?, json),
         Command::Status { pipeline, json, watch } => status::status(&load(&pipeline.path)?, json, watch),
+        Command::Verify { pipeline, fast, json } => verify::verify(load(&pipeline.path)?, fast, json),
         Command::Reset { pipeline, archive, yes } => reset::reset(&load(&pipeline.path)?, archive, yes, terminal),
         Command::Failpoints => failpoints(),
     }

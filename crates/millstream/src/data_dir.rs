@@ -159,29 +159,16 @@ impl DataDir {
         let lock = lock_exclusively(&path)?;
         let format_path = path.join(FORMAT);
         let wanted = Format::of(config);
-        let format = match Format::read(&format_path)? {
-            Some(found) => {
-                found.admits(&wanted, &path)?;
-                found
-            }
-            None => {
-                wanted.write(&format_path)?;
-                wanted
-            }
+        let format = if let Some(found) = Format::read(&format_path)? {
+            found.admits(&wanted, &path)?;
+            found
+        } else {
+            wanted.write(&format_path)?;
+            wanted
         };
         // A process that was killed could not remove it; the lock proves that it is gone.
         remove_if_there(&path.join(RUN_INFO))?;
         Ok(Self { path, format: Mutex::new(format), _lock: lock })
-    }
-
-    /// The folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Id of the stream; none before the first run has made one.
-    pub(crate) fn stream_id(&self) -> Option<String> {
-        self.format().stream_id.clone()
     }
 
     /// Writes down the id of the stream; durable when it returns.
@@ -190,7 +177,7 @@ impl DataDir {
         if format.stream_id.as_deref() == Some(stream_id) {
             return Ok(());
         }
-        let named = Format { stream_id: Some(stream_id.to_owned()), ..format.clone() };
+        let named = format.with_stream_id(stream_id);
         named.write(&self.path.join(FORMAT))?;
         *format = named;
         Ok(())

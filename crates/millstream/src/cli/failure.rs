@@ -5,6 +5,7 @@ use std::error::Error;
 use crate::data_dir::DataDirError;
 use crate::pipeline::PipelineError;
 use crate::server::ServerError;
+use crate::source::SourceError;
 use crate::view::QueryError;
 
 /// Why a command did not do what it was asked for.
@@ -48,13 +49,13 @@ impl Failure {
 
 /// An error with what is behind it.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    let mut texts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(": {error}");
+        texts.push(error.to_string());
         source = error.source();
     }
-    text
+    texts.join(": ")
 }
 
 impl From<DataDirError> for Failure {
@@ -88,6 +89,20 @@ impl From<PipelineError> for Failure {
         match error {
             PipelineError::Refused(_) => Self::Refused(text),
             PipelineError::Failed(_) => Self::Failed(text),
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let text = chain(&error);
+        match error {
+            SourceError::Pattern { .. } | SourceError::Path { .. } | SourceError::Nothing { .. } => Self::Refused(text),
+            SourceError::List { .. }
+            | SourceError::Read { .. }
+            | SourceError::Changed { .. }
+            | SourceError::Closed
+            | SourceError::Stop { .. } => Self::Failed(text),
         }
     }
 }

@@ -133,8 +133,13 @@ fn is_all_archived(status: &Status) -> bool {
 
 fn all_archived(status: &Status) -> String {
     let source = &status.source;
-    let mut text = format!(
-        "all of {} in {} has its place after {}: {} archived, {} rejected, {} repeats, {} filtered",
+    let quarantined = if source.files_quarantined > 0 {
+        format!("; {} quarantined (see `millstream status`)", counted(source.files_quarantined, "file"))
+    } else {
+        String::new()
+    };
+    format!(
+        "all of {} in {} has its place after {}: {} archived, {} rejected, {} repeats, {} filtered{quarantined}",
         counted(source.rows_total, "row"),
         counted(source.files_done, "file"),
         duration(status.uptime_seconds),
@@ -142,9 +147,5 @@ fn all_archived(status: &Status) -> String {
         count(status.archive.reject_rows),
         count(status.clean.deduplicated),
         count(status.clean.filtered),
-    );
-    if source.files_quarantined > 0 {
-        text += &format!("; {} quarantined (see `millstream status`)", counted(source.files_quarantined, "file"));
-    }
-    text
+    )
 }

@@ -80,12 +80,16 @@ pub(super) fn run_with(
         let board = Arc::clone(&running.board);
         server.attach(running);
         let url = server.url();
+        let status = board.status();
+        if let Err(error) = data_dir.set_stream_id(&status.stream.stream_id) {
+            tracing::warn!(error = chain(&error), "`FORMAT` does not name the stream");
+        }
         let info = RunInfo { pid: std::process::id(), url: url.clone(), token, started_at };
         if let Err(error) = data_dir.write_run_info(&info) {
             tracing::warn!(error = chain(&error), "`millstream status`, `sql` and `tail` cannot find this pipeline");
         }
         if options.show == Show::Progress {
-            terminal.say(&format!("pipeline `{}` runs; its page: {url}", board.status().pipeline));
+            terminal.say(&format!("pipeline `{}` runs; its page: {url}", status.pipeline));
             let _ = progress.set(Progress::start(board, terminal.clone(), runtime.handle()));
         }
         ready(&url);
@@ -132,20 +136,17 @@ fn describe(summary: &Summary) -> String {
     let files = |state| summary.ledger.files.iter().filter(|file| file.state == state).count() as u64;
     let how = if summary.state == PipelineState::Done { "done" } else { "drained" };
     let version = summary.archive_version.map_or_else(|| "none".to_owned(), |version| version.to_string());
-    let total = &summary.ledger.total;
-    let mut text = format!("\n{how} after {}\n\n", duration(summary.seconds));
-    text += &format!(
-        "  files     {} done, {} quarantined, {} in all\n",
-        count(files(FileState::Done)),
-        count(files(FileState::Quarantined)),
-        count(summary.ledger.files.len() as u64)
-    );
-    text += &status::equation(total, "  ledger    ");
-    text += &format!("  balanced  {}\n", if summary.ledger.balanced { "yes" } else { "NO" });
-    text += &format!("  archive   version {version}\n");
+    let (done, quarantined) = (files(FileState::Done), files(FileState::Quarantined));
+    let mut lines = vec![
+        format!("\n{how} after {}\n", duration(summary.seconds)),
+        format!("  files     {} done, {} quarantined", count(done), count(quarantined)),
+        status::equation(&summary.ledger.total, "  ledger    "),
+        format!("  balanced  {}", if summary.ledger.balanced { "yes" } else { "NO" }),
+        format!("  archive   version {version}\n"),
+    ];
     for file in summary.ledger.files.iter().filter(|file| file.state == FileState::Quarantined) {
-        text +=
-            &format!("\n  quarantined `{}`: {}\n", file.file, file.reason.as_deref().unwrap_or("no reason was told"));
+        let reason = file.reason.as_deref().unwrap_or("no reason was told");
+        lines.push(format!("  quarantined `{}`: {reason}\n", file.file));
     }
-    text
+    lines.join("\n")
 }

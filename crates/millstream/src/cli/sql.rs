@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, block_on};
 use super::failure::Failure;
-use super::number::{count, duration};
+use super::number::{count, counted, duration};
 use super::terminal::Terminal;
 use super::{out, table};
 use crate::data_dir::{self, Found};
@@ -20,7 +20,7 @@ use crate::server::rows::{ColumnHead, heads, rows};
 use crate::view::QueryResult;
 
 /// Besides the query's own limit: connecting and reading the answer.
-const ANSWER_MARGIN: Duration = Duration::from_secs(60);
+const ANSWER_MARGIN: Duration = Duration::from_mins(1);
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(super) fn sql(
         terminal
             .say(&format!("only the first {} rows: `--limit` or `limits.query_rows` cut the rest off", count(shown)));
     } else if form == Form::Table {
-        terminal.say(&format!("{} rows in {}", count(shown), duration(answer.elapsed_ms / 1e3)));
+        terminal.say(&format!("{} in {}", counted(shown, "row"), duration(answer.elapsed_ms / 1e3)));
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ fn describe(status: &Status, ledger: &Ledger, url: &str) -> String {
     );
     stages(&mut text, status);
     text.push('\n');
-    text += &equation(&ledger.total, "  ledger    ");
+    let _ = writeln!(text, "{}", equation(&ledger.total, "  ledger    "));
     let _ = writeln!(text, "            {}", if ledger.balanced { "balanced" } else { "DOES NOT ADD UP" });
     for problem in &ledger.problems {
         let _ = writeln!(text, "            ! {problem}");
@@ -204,7 +204,6 @@ fn from_the_log(status: &Status) -> Vec<(&'static str, String)> {
 
 /// The ledger as it adds up; `head` opens the first line, and the others are set below it.
 pub(super) fn equation(total: &LedgerCounts, head: &str) -> String {
-    let mut text = format!("{head}{:>12} rows\n", count(total.rows));
     let indent = " ".repeat(head.chars().count());
     let parts = [
         ("delivered", total.delivered),
@@ -214,12 +213,12 @@ pub(super) fn equation(total: &LedgerCounts, head: &str) -> String {
         ("unread", total.unread),
         ("in flight", total.in_flight),
     ];
-    let mut sign = '=';
+    let mut lines = vec![format!("{head}{:>12} rows", count(total.rows))];
     for (name, rows) in parts {
-        let _ = writeln!(text, "{indent}{sign}{:>11} {name}", count(rows));
-        sign = '+';
+        let sign = if lines.len() == 1 { '=' } else { '+' };
+        lines.push(format!("{indent}{sign}{:>11} {name}", count(rows)));
     }
-    text
+    lines.join("\n")
 }
 
 fn quarantined(text: &mut String, ledger: &Ledger) {

@@ -58,12 +58,11 @@ pub(super) fn csv(columns: &[String], rows: &[Vec<Value>]) -> String {
 
 /// One JSON object a line, its keys in the order of the columns.
 pub(super) fn json_lines(columns: &[String], rows: &[Vec<Value>]) -> String {
-    let mut text = String::new();
-    for row in rows {
+    let line = |row: &Vec<Value>| {
         let pairs = columns.iter().zip(row).map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())));
-        text += &format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","));
-    }
-    text
+        format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
+    };
+    rows.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// A value without quotes around a text.

@@ -89,7 +89,7 @@ impl Printed {
         let text = table::table(&columns, &new);
         if columns == self.columns {
             // The head was printed before.
-            return text.lines().skip(2).map(|line| format!("{line}\n")).collect();
+            return text.split_inclusive('\n').skip(2).collect();
         }
         self.columns = columns;
         text

@@ -19,7 +19,8 @@ const NOT_SET: &str = "(not set)";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Format {
     /// Version of the layout of the data folder.
-    format: u64,
+    #[serde(rename = "format")]
+    version: u64,
     /// Name of the pipeline.
     pub(super) pipeline: String,
     /// Id of the stream, once it is made.
@@ -45,11 +46,16 @@ impl Format {
             ("clean.dedup.within", config.clean.dedup.as_ref().map_or_else(not_set, |dedup| within_text(dedup.within))),
         ];
         Self {
-            format: VERSION,
+            version: VERSION,
             pipeline: config.pipeline.name.clone(),
             stream_id: None,
             fixed: fixed.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         }
+    }
+
+    /// The same, with the id of the stream.
+    pub(super) fn with_stream_id(&self, stream_id: &str) -> Self {
+        Self { stream_id: Some(stream_id.to_owned()), ..self.clone() }
     }
 
     /// Reads the file; none when it is not there.
@@ -93,11 +99,10 @@ impl Format {
 
 /// One line for each change, and the way out.
 pub(super) fn describe_changes(changes: &[Change]) -> String {
-    let mut text = String::new();
-    for Change { setting, before, now } in changes {
-        text += &format!("`{setting}` was {before} at the first run and is {now} now; it is fixed at the first run\n");
-    }
-    text + "set it back, or start over with `millstream reset --archive`"
+    let lines = changes.iter().map(|Change { setting, before, now }| {
+        format!("`{setting}` was {before} at the first run and is {now} now; it is fixed at the first run\n")
+    });
+    lines.collect::<Vec<_>>().concat() + "set it back, or start over with `millstream reset --archive`"
 }
 
 fn not_set() -> String {

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -56,7 +56,7 @@ pub(super) fn answer(result: &QueryResult, form: Form) -> Result<Response, ApiEr
     match form {
         Form::Json => Ok(json(result, batches)),
         Form::Arrow => {
-            arrow(result, schema, batches).map_err(|error| ApiError::internal(format!("writing the answer: {error}")))
+            arrow(result, &schema, batches).map_err(|error| ApiError::internal(format!("writing the answer: {error}")))
         }
     }
 }
@@ -80,8 +80,8 @@ fn json(result: &QueryResult, batches: Vec<RecordBatch>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn arrow(result: &QueryResult, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Response, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+fn arrow(result: &QueryResult, schema: &Schema, batches: Vec<RecordBatch>) -> Result<Response, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
     let head = std::mem::take(writer.get_mut());
     // The stream ends with an error, not with a half answer that looks whole.
     let mut pieces = pieces(batches);
@@ -90,12 +90,11 @@ fn arrow(result: &QueryResult, schema: SchemaRef, batches: Vec<RecordBatch>) -> 
         if finished {
             return None;
         }
-        let written = match pieces.next() {
-            Some(piece) => writer.write(&piece),
-            None => {
-                finished = true;
-                writer.finish()
-            }
+        let written = if let Some(piece) = pieces.next() {
+            writer.write(&piece)
+        } else {
+            finished = true;
+            writer.finish()
         };
         finished |= written.is_err();
         Some(written.map(|()| Bytes::from(std::mem::take(writer.get_mut()))))

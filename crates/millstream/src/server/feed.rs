@@ -77,13 +77,9 @@ impl Feed {
         self.places[Kind::Status as usize].receiver_count()
     }
 
-    /// A place for a client, in the order of [`Kind::ALL`]. What is there already counts as new.
+    /// A place for a client, in the order of [`Kind::ALL`].
     pub(super) fn subscribe(&self) -> [watch::Receiver<Option<Item>>; Kind::ALL.len()] {
-        std::array::from_fn(|kind| {
-            let mut place = self.places[kind].subscribe();
-            place.mark_changed();
-            place
-        })
+        std::array::from_fn(|kind| self.places[kind].subscribe())
     }
 
     fn put(&self, kind: Kind, data: &str) {
@@ -125,9 +121,9 @@ pub(super) async fn run(app: Arc<App>) {
             continue;
         }
         // An error means that the board is gone: its last state stays.
-        let changed = changes.has_changed().unwrap_or(false);
+        let is_new = changes.has_changed().unwrap_or(false);
         changes.mark_unchanged();
-        feeding.tick(&app.feed, running, changed).await;
+        feeding.tick(&app.feed, running, is_new).await;
     }
     // The last word before the streams end.
     app.feed.put(Kind::Status, &text(&running.board.status()));

@@ -23,7 +23,7 @@ pub(super) struct Guard {
     token: Option<Secret>,
 }
 
-/// Everything that the page needs comes from this server; ECharts and Svelte set styles in elements.
+/// Everything that the page needs comes from this server; its charts set styles in elements.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

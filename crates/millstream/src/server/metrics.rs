@@ -16,6 +16,9 @@ const STATES: [(PipelineState, &str); 6] = [
     (PipelineState::Failed, "failed"),
 ];
 
+/// Takes one offset out of a partition's status.
+type OffsetOf = fn(&PartitionStatus) -> u64;
+
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy)]
 enum Type {
@@ -86,7 +89,7 @@ fn log(text: &mut Exposition, status: &Status) {
     text.one("millstream_log_records_total", Type::Counter, "Records appended by this process.", stream.records);
     text.one("millstream_log_appended_bytes_total", Type::Counter, "Record values of this process.", stream.bytes);
     text.one("millstream_log_disk_bytes", Type::Gauge, "What the log holds on disk.", stream.disk_bytes);
-    let offsets: [(&str, &str, fn(&PartitionStatus) -> u64); 4] = [
+    let offsets: [(&str, &str, OffsetOf); 4] = [
         ("millstream_log_begin_offset", "Lowest offset that the log still has.", |it| it.begin_offset),
         ("millstream_log_end_offset", "Offset that the next record gets.", |it| it.end_offset),
         ("millstream_received_offset", "Offset that is received next.", |it| it.received_offset),

@@ -64,18 +64,19 @@ pub(super) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<Rec
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| match column.data_type() == field.data_type() {
-            true => Ok(Arc::clone(column)),
-            false => cast(column, field.data_type()),
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast(column, field.data_type())
+            }
         })
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
-/// Nullable whatever it was: an expression may say otherwise and still give nulls.
+/// Nullable as it was: the keys of a map must not be.
 fn plain_field(field: &FieldRef) -> FieldRef {
-    // The entries and the keys of a map must stay as they are.
-    let nullable = field.is_nullable() || !matches!(field.data_type(), DataType::Struct(_));
-    Arc::new(Field::new(field.name(), plain_type(field.data_type()), nullable))
+    Arc::new(Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()))
 }

@@ -25,6 +25,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// One client's place in the feed.
 struct Client {
     places: [watch::Receiver<Option<Item>>; Kind::ALL.len()],
+    /// Ids of the last events that it got.
+    sent: [u64; Kind::ALL.len()],
     stop: watch::Receiver<Stopping>,
 }
 
@@ -35,7 +37,7 @@ pub(super) async fn stream(State(app): State<Arc<App>>) -> Result<Response, ApiE
         let text = format!("{MAX_STREAMS} clients follow this pipeline already; close one of them");
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text));
     }
-    let client = Client { places: app.feed.subscribe(), stop: app.stop.clone() };
+    let client = Client { places: app.feed.subscribe(), sent: [0; Kind::ALL.len()], stop: app.stop.clone() };
     let events = Sse::new(events(client)).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
     // Proxies that collect answers would hold events back.
     Ok(([(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")], events)
@@ -55,20 +57,31 @@ impl Client {
     /// The next event; none when the server stops. Cancel safe.
     async fn next(&mut self) -> Option<(Kind, Item)> {
         loop {
+            if let Some(event) = self.oldest() {
+                return Some(event);
+            }
             let [status, ledger, rows, archive] = &mut self.places;
-            let (kind, changed) = tokio::select! {
+            // The feed is gone when the server is: then the stop is told too.
+            let changed = tokio::select! {
                 biased;
-                // The last status goes out before the end.
-                changed = archive.changed() => (Kind::Archive, changed),
-                changed = ledger.changed() => (Kind::Ledger, changed),
-                changed = rows.changed() => (Kind::Rows, changed),
-                changed = status.changed() => (Kind::Status, changed),
+                changed = status.changed() => changed,
+                changed = ledger.changed() => changed,
+                changed = rows.changed() => changed,
+                changed = archive.changed() => changed,
                 () = stop_told(self.stop.clone(), Stopping::All) => return None,
             };
             changed.ok()?;
-            if let Some(item) = self.places[kind as usize].borrow_and_update().clone() {
-                return Some((kind, item));
-            }
         }
+    }
+
+    /// What was made first among what the client has not got.
+    fn oldest(&mut self) -> Option<(Kind, Item)> {
+        let waiting = Kind::ALL.into_iter().filter_map(|kind| {
+            let item = self.places[kind as usize].borrow().clone()?;
+            (item.id > self.sent[kind as usize]).then_some((kind, item))
+        });
+        let (kind, item) = waiting.min_by_key(|(_, item)| item.id)?;
+        self.sent[kind as usize] = item.id;
+        Some((kind, item))
     }
 }

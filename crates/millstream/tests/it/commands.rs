@@ -152,6 +152,38 @@ fn status_tells_of_a_running_pipeline_and_of_one_that_does_not_run() {
 }
 
 #[test]
+fn verify_recounts_what_a_run_did() {
+    let pipeline = done(100);
+    for arguments in [&["--json"][..], &["--json", "--fast"]] {
+        let verify = pipeline.call("verify", arguments);
+        assert_eq!(verify.code, 0, "{verify:?}");
+        let report: Value = serde_json::from_str(&verify.stdout).unwrap();
+        assert_eq!((&report["ok"], &report["delivered"]), (&json!(true), &json!(100)), "{report}");
+    }
+    assert!(pipeline.call("verify", &[]).stdout.contains("100 delivered"));
+    Pipeline::new("").call("verify", &[]).assert_refused(&["never ran"]);
+}
+
+#[test]
+fn verify_finds_rows_that_are_gone() {
+    let pipeline = done(100);
+    let rows = pipeline.path("millstream-data/archive/rows");
+    let log = rows.join("_delta_log");
+    let mut versions: Vec<_> = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).collect();
+    versions.sort();
+    // The adds of a commit are taken out of the table, as a careless hand would.
+    for version in versions {
+        let text = std::fs::read_to_string(&version).unwrap();
+        let kept: Vec<_> = text.lines().filter(|line| !line.starts_with("{\"add\"")).collect();
+        std::fs::write(&version, kept.join("\n")).unwrap();
+    }
+    let verify = pipeline.call("verify", &["--json"]);
+    assert_eq!(verify.code, 1, "{verify:?}");
+    let report: Value = serde_json::from_str(&verify.stdout).unwrap();
+    assert_eq!(report["lost"], 100, "{report}");
+}
+
+#[test]
 fn tail_wants_a_running_pipeline() {
     Pipeline::new("").call("tail", &[]).assert_refused(&["does not run"]);
 }

@@ -8,31 +8,18 @@ use arrow::ipc::reader::StreamReader;
 use serde_json::json;
 
 use crate::program::{Pipeline, Run};
-use crate::wire::{events, get, request, sql};
+use crate::wire::{events, get, request, sql, status};
 
 /// A pipeline with `rows` rows, all of them in the archive.
 fn archived(rows: usize, more: &str) -> (Pipeline, Run) {
     let pipeline = Pipeline::with_source("watch = true", more);
     pipeline.add_file("a.parquet", rows);
     let mut run = pipeline.start();
-    let url = run.url.clone();
     if !more.contains("token") {
         let host = run.host().to_owned();
-        run.wait_for("the rows in the archive", || {
-            let status = get_status(&url, &host)?;
-            (status["archive"]["rows"] == rows).then_some(())
-        });
+        run.wait_for("the rows in the archive", || status(&host).filter(|status| status["archive"]["rows"] == rows));
     }
     (pipeline, run)
-}
-
-fn get_status(url: &str, host: &str) -> Option<serde_json::Value> {
-    use std::io::{Read, Write};
-    let mut socket = std::net::TcpStream::connect(url.strip_prefix("http://")?).ok()?;
-    write!(socket, "GET /api/status HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
-    let mut text = String::new();
-    socket.read_to_string(&mut text).ok()?;
-    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
 }
 
 #[test]

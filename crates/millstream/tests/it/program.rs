@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest wait for anything.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Settings that make a test quick.
@@ -96,16 +96,7 @@ impl Pipeline {
 
     /// Starts `run` and waits until rows can be queried.
     pub(crate) fn start(&self) -> Run {
-        let log = std::fs::File::create(self.path("stderr.txt")).unwrap();
-        let child = self.command("run", &[]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut run = Run { child, url: String::new(), log: self.path("stderr.txt") };
-        let info = run.wait_for("run.json", || {
-            let text = std::fs::read_to_string(self.data_dir().join("run.json")).ok()?;
-            serde_json::from_str::<Value>(&text).ok()
-        });
-        info["url"].as_str().unwrap().clone_into(&mut run.url);
-        assert_eq!(info["pid"], run.child.id());
-        run
+        Run::start(&mut self.command("run", &[]), &self.data_dir(), self.path("stderr.txt"))
     }
 }
 
@@ -141,6 +132,21 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Starts a command that runs a pipeline with this data folder, and waits until rows can be queried.
+    pub(crate) fn start(command: &mut Command, data_dir: &Path, log: PathBuf) -> Self {
+        let stderr = std::fs::File::create(&log).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let mut run = Self { child, url: String::new(), log };
+        let pid = run.child.id();
+        let info = run.wait_for("run.json", || {
+            let text = std::fs::read_to_string(data_dir.join("run.json")).ok()?;
+            // One of a process that was killed may still be there.
+            serde_json::from_str::<Value>(&text).ok().filter(|info| info["pid"] == pid)
+        });
+        info["url"].as_str().unwrap().clone_into(&mut run.url);
+        run
+    }
+
     /// Polls until `condition` gives something; fails when the program ends before, or at a deadline.
     pub(crate) fn wait_for<T>(&mut self, what: &str, condition: impl Fn() -> Option<T>) -> T {
         let start = Instant::now();

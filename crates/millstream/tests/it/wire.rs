@@ -37,6 +37,15 @@ pub(crate) fn get(run: &Run, path: &str) -> Answer {
     request(run, "GET", path, &[("Host", run.host())], "")
 }
 
+/// `/api/status` of a server; none when it does not answer as it should.
+pub(crate) fn status(host: &str) -> Option<Value> {
+    let mut socket = TcpStream::connect(host).ok()?;
+    write!(socket, "GET /api/status HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).ok()?;
+    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
+}
+
 /// `POST /api/sql`.
 pub(crate) fn sql(run: &Run, sql: &str) -> Answer {
     let body = serde_json::json!({ "sql": sql }).to_string();
@@ -83,7 +92,8 @@ pub(crate) fn events(run: &Run, enough: impl Fn(&[(String, Value)]) -> bool) -> 
 fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
     let mut socket = TcpStream::connect(run.host()).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n");
     socket.write_all(head.as_bytes()).unwrap();

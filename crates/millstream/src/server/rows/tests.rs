@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
-    Int64Array, ListArray, StringArray, StringViewArray, StructArray, TimestampMicrosecondArray,
-    TimestampNanosecondArray, UInt64Array,
+    Int64Array, Int64Builder, ListArray, MapBuilder, StringArray, StringViewArray, StringViewBuilder, StructArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
 use arrow::record_batch::RecordBatch;
@@ -61,6 +61,11 @@ fn nested_values_are_json_of_their_own() {
         Arc::new(StringArray::from(vec!["x"])) as ArrayRef,
     )]);
     assert_eq!(values(structure), json!([{ "name": "x" }]));
+    let mut map = MapBuilder::new(None, StringViewBuilder::new(), Int64Builder::new());
+    map.keys().append_value("a key");
+    map.values().append_value(5);
+    map.append(true).unwrap();
+    assert_eq!(values(map.finish()), json!([{ "a key": 5 }]));
 }
 
 #[test]
