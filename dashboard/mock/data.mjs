@@ -109,6 +109,12 @@ export const VIEWS = [
     table: (share) => ({ mean_fare_usd: floats([12.4 + share * 0.371]) }),
   },
   {
+    name: "total_distance",
+    sql: "SELECT sum(trip_distance) AS miles FROM events",
+    chart: { kind: "number", x: null, y: "miles", series: null },
+    table: (share) => ({ miles: floats([281_402.3 * share]) }),
+  },
+  {
     name: "busiest_zones",
     sql: "SELECT pickup_location_id AS zone_id, count(*) AS trips, avg(total_amount) AS mean_total FROM events GROUP BY 1 ORDER BY 2 DESC LIMIT 8",
     chart: null,

@@ -36,11 +36,22 @@ export function valueAxis(palette: Palette, format: (value: number) => string = 
   };
 }
 
+/** Each label says its day and month, so that it can be read alone. */
+const TIME_LABELS = {
+  year: "{yyyy}",
+  month: "{MMM} {yyyy}",
+  day: "{d} {MMM}",
+  hour: "{HH}:{mm}",
+  minute: "{HH}:{mm}",
+  second: "{HH}:{mm}:{ss}",
+  millisecond: "{HH}:{mm}:{ss}",
+};
+
 /** Event times, in UTC as the data has them. */
 export function timeAxis(palette: Palette): object {
   return {
     type: "time",
-    axisLabel: { ...textStyle(palette), color: palette.ink3, hideOverlap: true },
+    axisLabel: { ...textStyle(palette), color: palette.ink3, hideOverlap: true, formatter: TIME_LABELS },
     axisLine: { lineStyle: { color: palette.line2 } },
     axisTick: { show: false },
     splitLine: { show: false },
@@ -54,7 +65,7 @@ export function clockAxis(palette: Palette, from: number, to: number): object {
     ...timeAxis(palette),
     min: from,
     max: to,
-    splitNumber: 4,
+    minInterval: (to - from) / 3.5,
     axisLabel: { ...textStyle(palette), color: palette.ink3, hideOverlap: true, formatter: (value: number) => clock(value) },
   };
 }

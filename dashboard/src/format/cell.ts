@@ -21,12 +21,31 @@ export function kindOf(dataType: string): ColumnKind {
   return type === "" ? "text" : "other";
 }
 
-/** The value as text; numbers with separators, except where the column is a name for things rather than a count. */
-export function cell(value: unknown, column: Column): string {
+/** Digits behind the point that suit all numbers of a column, so that they stand under one another; null for a column of whole numbers. */
+export function sharedDigits(values: readonly unknown[]): number | null {
+  let largest = 0;
+  let whole = true;
+  for (const value of values) {
+    if (typeof value !== "number" || !Number.isFinite(value)) continue;
+    largest = Math.max(largest, Math.abs(value));
+    whole &&= Number.isInteger(value);
+  }
+  if (whole) return null;
+  return largest >= 1 ? 2 : 4;
+}
+
+/**
+ * The value as text; numbers with separators, except where the column is a name for things rather than a count.
+ *
+ * @param digits digits behind the point, when the whole column has the same
+ */
+export function cell(value: unknown, column: Column, digits: number | null = null): string {
   if (value === null || value === undefined) return NONE;
   if (column.kind === "time") return time(value, column.dataType);
   if (typeof value === "bigint") return count(Number(value));
-  if (typeof value === "number") return isName(column.name) ? String(value) : measure(value);
+  if (typeof value === "number" && isName(column.name)) return String(value);
+  if (typeof value === "number" && digits !== null) return fixed(value, digits);
+  if (typeof value === "number") return measure(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "string") return column.kind === "number" ? numeric(value) : value;
   return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? Number(inner) : inner));
@@ -53,7 +72,11 @@ function numeric(text: string): string {
   const value = Number(text);
   if (!Number.isFinite(value)) return text;
   const [, fraction = ""] = text.split(".");
-  return value.toLocaleString("en-US", { minimumFractionDigits: fraction.length, maximumFractionDigits: fraction.length });
+  return fixed(value, fraction.length);
+}
+
+function fixed(value: number, digits: number): string {
+  return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 function time(value: unknown, dataType: string): string {

@@ -13,18 +13,18 @@ export interface Line {
   area?: boolean;
 }
 
-export type Unit = "rate" | "latency" | "rows";
+export type Unit = "rate" | "batches" | "latency";
 
 /** Shows at least this much of time, so that the first seconds do not stretch over the whole width. */
 const SHORTEST_MS = 60_000;
 
 const FORMATS: Record<Unit, (value: number) => string> = {
   rate: (value) => `${rate(value)} rows/s`,
+  batches: (value) => `${rate(value)} batches/s`,
   latency,
-  rows: (value) => `${compact(value)} rows`,
 };
 
-export function timeline(history: readonly Sample[], lines: readonly Line[], unit: Unit, palette: Palette): Option {
+export function timeline(history: readonly Sample[], lines: readonly Line[], unit: Unit, palette: Palette, gridLines = 3): Option {
   const last = history.at(-1)?.at ?? Date.now();
   const first = Math.min(history[0]?.at ?? last, last - SHORTEST_MS);
   return {
@@ -36,7 +36,7 @@ export function timeline(history: readonly Sample[], lines: readonly Line[], uni
       axisPointer: { type: "line", lineStyle: { color: palette.line2 }, label: { formatter: ({ value }: { value: number }) => clock(value) } },
     },
     xAxis: clockAxis(palette, Math.max(first, last - KEPT_SECONDS * 1000), last),
-    yAxis: { ...valueAxis(palette, unit === "latency" ? latency : compact), min: 0, splitNumber: 3 },
+    yAxis: { ...valueAxis(palette, unit === "latency" ? latency : compact), min: 0, splitNumber: gridLines },
     series: lines.map((line) => ({
       name: line.name,
       type: "line",
