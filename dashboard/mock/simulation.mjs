@@ -2,6 +2,8 @@
 
 const STREAM_ID = "5f0c2a1e-8f0e-4b1c-9a35-0d9e6c1f7b42";
 const MIB = 1024 * 1024;
+/** Where the scene `failed` ends. */
+const FAILS_AT = 38_200;
 
 const FILES = [
   ["yellow_tripdata_2018-12.parquet", 10_000],
@@ -62,10 +64,10 @@ export class Simulation {
     this.now = now;
     const seconds = (now - this.startedAt) / 1000;
     if (this.scene === "empty") return null;
-    const target = this.scene === "done" ? this.total : this.scene === "failed" ? Math.min(38_200, this.speed * seconds) : this.speed * seconds;
     this.wobble = 1 + 0.22 * Math.sin(seconds / 4) + 0.1 * Math.sin(seconds * 1.7);
-    this.read = Math.min(this.total, Math.floor(target + this.speed * 3 * Math.sin(seconds / 9)));
-    this.read = Math.max(0, this.read);
+    const end = this.scene === "failed" ? Math.min(FAILS_AT, this.total) : this.total;
+    const swaying = this.speed * (seconds + 3 * Math.sin(seconds / 9));
+    this.read = this.scene === "done" ? end : Math.max(0, Math.min(end, Math.floor(swaying)));
     this.seconds = seconds;
     let landed = null;
     const due = this.scene === "failed" ? Math.min(seconds, 60) : seconds;
@@ -88,7 +90,7 @@ export class Simulation {
   }
 
   get state() {
-    if (this.scene === "failed" && this.read >= 38_000) return "failed";
+    if (this.scene === "failed" && this.read >= FAILS_AT) return "failed";
     if (this.scene === "empty") return "waiting";
     if (this.seconds < 0.5) return "starting";
     return this.finished ? "done" : "running";
