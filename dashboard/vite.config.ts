@@ -3,12 +3,12 @@ import { defineConfig } from "vitest/config";
 
 const apiServer = process.env["MILLSTREAM_API"] ?? "http://127.0.0.1:8099";
 
+const api = { proxy: { "/api": { target: apiServer, changeOrigin: true } } };
+
 export default defineConfig({
   plugins: [svelte()],
-  server: {
-    host: "127.0.0.1",
-    proxy: { "/api": { target: apiServer, changeOrigin: true } },
-  },
+  server: { host: "127.0.0.1", ...api },
+  preview: { host: "127.0.0.1", ...api },
   build: {
     target: "es2022",
     // The charts and Arrow come as chunks of their own, after the first paint.

@@ -53,7 +53,7 @@ export function newestRows(simulation, limit = 30) {
       chance(id + 6) > 0.94 ? ["distance:clamp"] : null,
     ]);
   }
-  return { columns: EVENT_COLUMNS, rows };
+  return { columns: EVENT_COLUMNS.map(({ name }) => name), rows };
 }
 
 const micros = (list) => vectorFromArray(list, new TimestampMicrosecond("UTC"));
@@ -132,10 +132,17 @@ const rowsPerMinute = (share, now) => {
   return { minute: micros(minutes.map((minute) => start + minute * 60_000)), rows: ints(minutes.map((minute) => 21_000 + Math.floor(5_000 * chance(minute)))) };
 };
 
-/** The table of a view, or the rows per minute for SQL text. */
+/** What the program shows when the pipeline file has no view. */
+export const STANDARD_VIEW = {
+  name: "rows_per_minute",
+  sql: "SELECT date_bin(interval '1 minute', ingested_at) AS minute, count(*) AS rows FROM live GROUP BY 1 ORDER BY 1",
+  chart: { kind: "bar", x: "minute", y: "rows", series: null },
+};
+
+/** The table of a view; null when there is none of that name. */
 export function resultTable(name, simulation) {
   const share = simulation.total === 0 ? 0 : simulation.read / simulation.total;
-  if (name === null) return new Table(share === 0 ? { minute: micros([]), rows: ints([]) } : rowsPerMinute(share, simulation.now));
+  if (name === STANDARD_VIEW.name) return new Table(share === 0 ? { minute: micros([]), rows: ints([]) } : rowsPerMinute(share, simulation.now));
   const view = VIEWS.find((candidate) => candidate.name === name);
   if (view === undefined) return null;
   const table = new Table(view.table(share));

@@ -11,7 +11,7 @@ import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { arrowBytes, EVENT_COLUMNS, jsonResult, newestRows, resultTable, VIEWS } from "./data.mjs";
+import { arrowBytes, EVENT_COLUMNS, jsonResult, newestRows, resultTable, STANDARD_VIEW, VIEWS } from "./data.mjs";
 import { Simulation } from "./simulation.mjs";
 
 const { values: options } = parseArgs({
@@ -29,7 +29,7 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 const DIST = join(dirname(fileURLToPath(import.meta.url)), "..", "dist");
 
 const simulation = new Simulation({ scene: options.scene, speed: Number(options.speed), ahead: Number(options.ahead) });
-const views = options.scene === "no-views" ? [] : VIEWS;
+const views = options.scene === "no-views" ? [STANDARD_VIEW] : VIEWS;
 const listeners = new Set();
 let eventId = 0;
 
@@ -95,8 +95,6 @@ function api(request, response, path) {
       return json(response, tables());
     case "/api/views":
       return json(response, views.map(({ name, sql, chart }) => ({ name, sql, chart })));
-    case "/api/sql":
-      return result(request, response, null);
     case "/api/stream":
       response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
       listeners.add(response);

@@ -5,7 +5,7 @@ import { readToken, writeToken } from "../api/token";
 import type { Ledger, NewestRows, Status, TableInfo, ViewInfo } from "../api/types";
 import { StreamLifecycle, type StreamState } from "../stream/lifecycle";
 import type { ServerEvent } from "../stream/protocol";
-import { resultFromJson, type Result } from "../views/result";
+import { resultFromJson, withTypes, type Result } from "../views/result";
 import { browserClock } from "./clock";
 import { remember, sampleOf, type Sample } from "./history";
 
@@ -14,7 +14,6 @@ const SILENCE_MS = 15_000;
 export class Dashboard {
   status = $state.raw<Status | null>(null);
   ledger = $state.raw<Ledger | null>(null);
-  newest = $state.raw<Result | null>(null);
   views = $state.raw<ViewInfo[] | null>(null);
   tables = $state.raw<TableInfo[] | null>(null);
   history = $state.raw<Sample[]>([]);
@@ -26,6 +25,14 @@ export class Dashboard {
   now = $state.raw(Date.now());
   /** Counts the changes of the data, for what asks again after one. */
   changes = $state.raw(0);
+
+  #rows = $state.raw<NewestRows | null>(null);
+  /** The event names the columns only: their types are those of the live table. */
+  readonly newest = $derived.by<Result | null>(() => {
+    if (this.#rows === null) return null;
+    const live = this.tables?.find((table) => table.name === "live")?.columns ?? [];
+    return resultFromJson(withTypes(this.#rows.columns, live), this.#rows.rows);
+  });
 
   readonly api: ApiClient;
   readonly #stream: StreamLifecycle;
@@ -112,12 +119,10 @@ export class Dashboard {
       case "ledger":
         this.ledger = data as Ledger;
         break;
-      case "rows": {
-        const rows = data as NewestRows;
-        this.newest = resultFromJson(rows.columns, rows.rows);
+      case "rows":
+        this.#rows = data as NewestRows;
         this.changes += 1;
         break;
-      }
       case "archive":
         this.changes += 1;
         break;

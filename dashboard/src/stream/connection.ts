@@ -42,6 +42,13 @@ export async function readEventStream(options: ConnectionOptions): Promise<Conne
   return { end, lastEventId: parser.lastEventId, retryMs: parser.retryMs };
 }
 
+/** The program's own words when it gave some. */
+async function reason(response: Response): Promise<string> {
+  const body: unknown = await response.json().catch(() => null);
+  const told = typeof body === "object" && body !== null && "error" in body && typeof body.error === "string";
+  return told ? (body.error as string) : response.statusText;
+}
+
 async function readInto(parser: EventStreamParser, options: ConnectionOptions): Promise<ConnectionEnd> {
   const headers: Record<string, string> = { Accept: "text/event-stream" };
   if (options.token !== null) headers["Authorization"] = `Bearer ${options.token}`;
@@ -49,7 +56,7 @@ async function readInto(parser: EventStreamParser, options: ConnectionOptions): 
   const response = await options.fetch(options.url, { headers, signal: options.signal, cache: "no-store" });
   if (response.status === 401) return { kind: "unauthorized" };
   if (!response.ok || response.body === null) {
-    return { kind: "refused", status: response.status, text: response.statusText };
+    return { kind: "refused", status: response.status, text: await reason(response) };
   }
   if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
     await response.body.cancel();

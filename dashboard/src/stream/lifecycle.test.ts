@@ -173,7 +173,14 @@ describe("the life of the event stream", () => {
     const { lifecycle, clock, states } = setUp(() => new Response("<html>", { headers: { "content-type": "text/html" } }));
     lifecycle.start();
     await clock.advance(0);
-    expect(states.at(-1)).toMatchObject({ kind: "waiting", why: "the server answered 200 the answer is not an event stream" });
+    expect(states.at(-1)).toMatchObject({ kind: "waiting", why: "the answer is not an event stream (200)" });
+  });
+
+  it("says in the server's words why it has no stream yet", async () => {
+    const { lifecycle, clock, last } = setUp(() => Response.json({ error: "the pipeline is starting" }, { status: 503 }));
+    lifecycle.start();
+    await clock.advance(0);
+    expect(last()).toMatchObject({ kind: "waiting", why: "the pipeline is starting (503)" });
   });
 
   it("leaves nothing behind when it is stopped", async () => {

@@ -145,7 +145,7 @@ export class StreamLifecycle {
 function explain(end: ConnectionEnd): string {
   switch (end.kind) {
     case "refused":
-      return `the server answered ${end.status} ${end.text}`.trim();
+      return end.text === "" ? `the server answered ${end.status}` : `${end.text} (${end.status})`;
     case "ended":
       return "the server closed the stream";
     case "lost":

@@ -25,7 +25,7 @@ export function plotOption(plot: XyPlot, palette: Palette): Option {
     },
     tooltip: plot.kind === "scatter" ? pointTip(plot, palette) : { ...tooltip(palette, "axis"), valueFormatter: formatValueTip },
     xAxis: {
-      ...(plot.axis === "time" ? timeAxis(palette) : plot.axis === "value" ? numberAxis(palette) : categoryAxis(palette, plot.categories)),
+      ...(plot.axis === "time" ? timeAxis(palette) : plot.axis === "value" ? numberAxis(palette, plot.kind === "scatter") : categoryAxis(palette, plot.categories)),
       name: plot.x.name,
       nameLocation: "middle",
       nameGap: 27,
@@ -47,8 +47,9 @@ function colour(palette: Palette, several: boolean, index: number): string {
   return several ? (palette.series[index % palette.series.length] ?? palette.flow) : palette.flow;
 }
 
-function numberAxis(palette: Palette): object {
-  return { ...valueAxis(palette), splitLine: { show: false }, axisLine: { show: true, lineStyle: { color: palette.line2 } } };
+/** Lines reach from edge to edge; points keep round numbers around them. */
+function numberAxis(palette: Palette, round: boolean): object {
+  return { ...valueAxis(palette), ...(round ? {} : { min: "dataMin", max: "dataMax" }), splitLine: { show: false }, axisLine: { show: true, lineStyle: { color: palette.line2 } } };
 }
 
 function drawn(plot: XyPlot, series: Series, color: string): object {

@@ -4,6 +4,7 @@ import { ARROW_STREAM, type ApiClient } from "../api/client";
 import type { QueryResult } from "../api/types";
 import { resultFromJson, type Result } from "./result";
 
+/** A request whose answer is rows. */
 export interface Query {
   path: string;
   init: RequestInit;
@@ -11,13 +12,6 @@ export interface Query {
 
 export function viewQuery(name: string): Query {
   return { path: `/api/views/${encodeURIComponent(name)}/data`, init: {} };
-}
-
-export function sqlQuery(sql: string, limit: number): Query {
-  return {
-    path: "/api/sql",
-    init: { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ sql, limit }) },
-  };
 }
 
 /** Queries whose answer Arrow could not decode: asked as JSON from then on. */

@@ -1,6 +1,6 @@
 /** A query's answer, column by column, the same whether it came as Arrow or as JSON. */
 
-import type { ResultColumn } from "../api/types";
+import type { ColumnInfo, ResultColumn } from "../api/types";
 import { kindOf, timeMs, type Column } from "../format/cell";
 
 export interface Result {
@@ -14,6 +14,15 @@ export function resultColumn(column: ResultColumn): Column {
   const name = typeof column === "string" ? column : column.name;
   const dataType = typeof column === "string" ? "" : column.data_type;
   return { name, dataType, kind: kindOf(dataType) };
+}
+
+/** Columns that came by name alone, with the types that the table has for them. */
+export function withTypes(columns: readonly ResultColumn[], table: readonly ColumnInfo[]): ResultColumn[] {
+  const types = new Map(table.map((column) => [column.name, column.data_type]));
+  return columns.map((column) => {
+    const dataType = typeof column === "string" ? types.get(column) : undefined;
+    return typeof column === "string" && dataType !== undefined ? { name: column, data_type: dataType } : column;
+  });
 }
 
 /** Rows as the JSON answers and the `rows` event hold them. */

@@ -3,9 +3,8 @@ import { describe, expect, it } from "vitest";
 
 import type { ChartInfo } from "../api/types";
 import { decimalText, resultFromArrow } from "./arrow";
-import { rowsPerMinute } from "./defaults";
 import { MOST_SERIES, plotOf } from "./plot";
-import { resultFromJson } from "./result";
+import { resultFromJson, withTypes } from "./result";
 
 const chart = (kind: string, x: string | null = null, y: string | null = null, series: string | null = null): ChartInfo => ({ kind, x, y, series });
 const COLUMNS = [
@@ -34,6 +33,15 @@ describe("an Arrow answer", () => {
   it("writes decimals of any scale", () => {
     expect(decimalText(new Uint32Array([5, 0, 0, 0]), 0)).toBe("5");
     expect(decimalText(new Uint32Array([5, 0, 0, 0]), 3)).toBe("0.005");
+  });
+});
+
+describe("a JSON answer", () => {
+  it("turns times into milliseconds, also for columns that came by name alone", () => {
+    const typed = withTypes(["at", "fare"], [{ name: "at", data_type: 'Timestamp(µs, "UTC")', nullable: true }]);
+    const result = resultFromJson(typed, [["2020-04-02T10:11:12.5Z", "12.50"], [null, null]]);
+    expect(result.rows).toEqual([[Date.UTC(2020, 3, 2, 10, 11, 12, 500), "12.50"], [null, null]]);
+    expect(result.columns.map((column) => column.kind)).toEqual(["time", "text"]);
   });
 });
 
@@ -79,14 +87,5 @@ describe("a view's plot", () => {
     expect(plotOf(null, result)).toEqual({ kind: "table" });
     expect(plotOf(chart("number"), result)).toMatchObject({ kind: "number", value: 41, label: "trips" });
     expect(plotOf(chart("line"), resultFromJson(COLUMNS, []))).toEqual({ kind: "empty" });
-  });
-});
-
-describe("the view of a pipeline without views", () => {
-  it("counts rows per minute by the time of arrival that `events` has", () => {
-    const table = (name: string) => ({ name: "events", kind: "table", columns: [{ name, data_type: "", nullable: true }] });
-    expect(rowsPerMinute([table("ingested_at")])?.sql).toContain("date_bin(interval '1 minute', ingested_at)");
-    expect(rowsPerMinute([table("_ingested_at")])?.sql).toContain("_ingested_at");
-    expect(rowsPerMinute([table("fare")])).toBeNull();
   });
 });
