@@ -82,7 +82,7 @@ function clean({ clean: counts, source }: Status, rates: Rates): Stage {
     rateUnit: "rows/s",
     backlog: held > 0 ? { value: held, text: "rows under way" } : null,
     meter: null,
-    note: `${plural(counts.deduplicated, "duplicate")}, ${count(counts.filtered)}\u00a0filtered`,
+    note: `${plural(counts.deduplicated, "duplicate")}, ${count(counts.filtered)}\u00a0filtered${counts.late > 0 ? `, ${count(counts.late)}\u00a0late` : ""}`,
     ...calm(),
   };
 }
