@@ -16,7 +16,7 @@ use super::read::{OpenFile, Split};
 use super::{SourceError, read};
 use crate::clean::{CleanError, CleanedBatch, Cleaner, Job};
 use crate::stop::{Phase, StopToken};
-use crate::supervise::Tasks;
+use crate::supervise::{TaskError, Tasks};
 
 /// Cleaned batches that a split may be ahead of the publisher.
 const BATCHES_AHEAD: usize = 4;
@@ -122,10 +122,10 @@ impl Planner {
         let event_time = config.source.event_time.as_deref();
         let plan = FilePlan::new(&config.clean, event_time, &self.known, open.metadata.schema());
         let plan = plan.map_err(|refusal| match refusal {
-            PlanRefusal::Quarantine(reason) => SourceError::Read { file: name.clone(), reason },
-            PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
+            PlanRefusal::Quarantine { reason } => SourceError::Read { file: name.clone(), reason },
+            PlanRefusal::Fail { reason } => SourceError::Stop { file: name.clone(), reason },
         })?;
-        let known = plan.known.clone();
+        let known = plan.known().clone();
         self.known = known.clone();
         let rows = rows_of(open.metadata.metadata());
         let start = Start {
@@ -164,7 +164,7 @@ impl Planner {
             tasks.spawn_work("split", async move {
                 cleaner.clean(job, stop).await;
                 drop(slot);
-                Ok(())
+                Ok::<(), TaskError>(())
             });
             send(work, Work::Split(receiver)).await?;
         }
