@@ -1,17 +1,43 @@
 //! The pipeline file: read, checked as a whole, turned into types that cannot be wrong.
 
 pub mod clean;
+mod columns;
+mod contradictions;
+mod environment;
+pub mod error;
+mod nearest;
+mod read_clean;
+mod reader;
+mod references;
+mod rules;
+mod secrets;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod views;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use toml::de::DeTable;
+
 use self::clean::Clean;
+use self::error::{ConfigErrors, Mistake, locate};
+use self::reader::Reader;
+use self::sections::Items;
+use crate::units;
+
+/// Batches a second that a slow pace is cut into.
+const PACED_BATCHES_PER_SECOND: u64 = 20;
 
 /// A pipeline file, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The pipeline file as written: `${NAME}` not replaced.
+    pub text: String,
     /// Folder of the pipeline file; relative paths start here, and `_file` is relative to it.
     pub base_dir: PathBuf,
     /// `[pipeline]`
@@ -34,14 +60,109 @@ pub struct Config {
     pub server: Server,
 }
 
+impl Config {
+    /// Reads the text of the pipeline file `file`, `environment` giving the values of `${NAME}`.
+    ///
+    /// Reads no file and no variable itself; a relative `file` is taken from the working directory.
+    ///
+    /// # Errors
+    /// All mistakes of the text at once, in its order; when it is not valid TOML, those against TOML.
+    pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let (document, syntax_errors) = DeTable::parse_recoverable(text);
+        let mut hidden = secrets::find_in_document(document.get_ref());
+        hidden.extend(secrets::find_in_comments(text));
+        if !syntax_errors.is_empty() {
+            hidden.extend(secrets::find_in_text(text));
+            let mistakes = syntax_errors.iter().map(|error| syntax_mistake(error, text)).collect();
+            return Err(locate(file, text, mistakes, &hidden));
+        }
+        let reader = Reader::new(environment);
+        let base_dir = std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::to_owned));
+        if base_dir.is_none() {
+            reader
+                .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
+        }
+        let config = Self { text: text.to_owned(), ..Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default()) };
+        let mistakes = reader.into_mistakes();
+        if mistakes.is_empty() { Ok(config) } else { Err(locate(file, text, mistakes, &hidden)) }
+    }
+
+    /// Source rows cleaned as one batch: `stream.batch_rows`, or fewer where `source.pace` is slow, so that rows arrive evenly.
+    #[must_use]
+    pub fn batch_rows(&self) -> NonZeroUsize {
+        let Pace::RowsPerSecond(pace) = self.source.pace else { return self.stream.batch_rows };
+        let by_pace = usize::try_from(pace.get() / PACED_BATCHES_PER_SECOND).unwrap_or(usize::MAX);
+        NonZeroUsize::new(by_pace).unwrap_or(NonZeroUsize::MIN).min(self.stream.batch_rows)
+    }
+
+    /// What the document says, defaults for what is absent or was reported.
+    fn read<'d>(reader: &'d Reader<'d>, document: &'d DeTable<'d>, base_dir: PathBuf) -> Self {
+        let mut root = reader.root(document);
+        let pipeline = sections::read_pipeline(root.section("pipeline"), &base_dir);
+        let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut source = sections::read_source(root.section("source"), processors);
+        let clean = read_clean::read_clean(root.section("clean"), source.items.event_time.as_ref());
+        let stream = sections::read_stream(root.section("stream"), &pipeline.name);
+        let table = sections::read_table(root.section("table"));
+        let archive = sections::read_archive(root.section("archive"), &base_dir, &pipeline.data_dir);
+        let views = views::read_views(root.take("view"));
+        let limits = sections::read_limits(root.section("limits"));
+        let server = sections::read_server(root.section("server"));
+        root.finish();
+        if source.items.parallel_splits.is_none() {
+            let fitting = limits.value.memory / 2 / stream.value.batch_bytes.max(1);
+            let fitting =
+                NonZeroUsize::new(usize::try_from(fitting).unwrap_or(usize::MAX)).unwrap_or(NonZeroUsize::MIN);
+            source.value.parallel_splits = source.value.parallel_splits.min(fitting);
+        }
+        let items = Items {
+            event_time: source.items.event_time,
+            parallel_splits: source.items.parallel_splits,
+            batch_bytes: stream.items.batch_bytes,
+            flush_bytes: stream.items.flush_bytes,
+            partition_by: archive.items.partition_by,
+            archive_path: archive.items.archive_path,
+            memory: limits.items.memory,
+            http: server.items.http,
+            token: server.items.token,
+        };
+        let config = Self {
+            text: String::new(),
+            base_dir,
+            pipeline,
+            source: source.value,
+            clean,
+            stream: stream.value,
+            table,
+            archive: archive.value,
+            views,
+            limits: limits.value,
+            server: server.value,
+        };
+        contradictions::check(&config, &items);
+        config
+    }
+}
+
+/// The parser's own words, but for two that say too little.
+fn syntax_mistake(error: &toml::de::Error, text: &str) -> Mistake {
+    let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    let problem = match error.message() {
+        "duplicate key" => format!("`{}` is there twice; take one out or rename it", key.trim()),
+        message if message.starts_with("invalid boolean") => format!("{message}; a text stands in quotes"),
+        message => message.lines().collect::<Vec<_>>().join("; "),
+    };
+    Mistake { span: error.span(), ..Mistake::of_whole_file(&problem) }
+}
+
 /// `[pipeline]`
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// `name`: letters, digits, `_` and `-`; fixed at the first run.
+    /// `name`: 1 to 100 letters (a-z, A-Z), digits, `_`, `-`; fixed at the first run.
     pub name: String,
     /// `data_dir`: embedded log, state; absolute. Default `./millstream-data`.
     pub data_dir: PathBuf,
-    /// `drain_deadline`: how long a stop may take before it is an abort. Default 30 s.
+    /// `drain_deadline`: how long a stop may take before it is an abort. Default 30 s; 1 s to 1 h.
     pub drain_deadline: Duration,
 }
 
@@ -58,9 +179,10 @@ pub struct Source {
     pub event_time: Option<String>,
     /// `pace`: `"max"` (default) or `"50000 rows/s"`.
     pub pace: Pace,
-    /// `settle`: how long a file without a valid footer gets before it is quarantined. Default 2 s.
+    /// `settle`: how long a file without a valid footer gets before it is quarantined. Default 2 s; 0 to 1 h.
     pub settle: Duration,
-    /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8; 1 to 64.
+    /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8
+    /// and as many as `[limits] memory` allows; 1 to 64.
     pub parallel_splits: NonZeroUsize,
 }
 
@@ -73,35 +195,46 @@ pub enum Pace {
     RowsPerSecond(NonZeroU64),
 }
 
+/// As it is written in a pipeline file.
+impl fmt::Display for Pace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Max => formatter.write_str("max"),
+            Self::RowsPerSecond(rows) => formatter.write_str(&units::format_rows_per_second(*rows)),
+        }
+    }
+}
+
 /// `[stream]`
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// `topic`: default the pipeline's name; letters, digits, `.`, `_`, `-`.
+    /// `topic`: default the pipeline's name; 1 to 200 letters, digits, `.`, `_`, `-`.
     pub topic: String,
     /// `partitions`: 1 to 1024, default 2; fixed at the first run.
     pub partitions: NonZeroU32,
-    /// `flush_interval`: longest wait before collected records are appended. Default 20 ms.
+    /// `flush_interval`: longest wait before collected records are appended. Default 20 ms; 1 ms to 10 s.
     pub flush_interval: Duration,
-    /// `flush_bytes`: collected bytes that are appended at once. Default 8 MiB.
+    /// `flush_bytes`: collected bytes that are appended at once. Default 8 MiB; 64 KiB to 1 GiB, at most a quarter of `[limits] memory`.
     pub flush_bytes: u64,
     /// `batch_rows`: source rows cleaned as one batch, 1 to 1,000,000. Default 8192.
     pub batch_rows: NonZeroUsize,
-    /// `batch_bytes`: Arrow bytes of a batch past which it is cut. Default 4 MiB.
+    /// `batch_bytes`: Arrow bytes of a batch past which it is cut. Default 4 MiB; 64 KiB to 1 GiB; `parallel_splits` of them are at
+    /// most half of `[limits] memory`.
     pub batch_bytes: u64,
     /// `max_record_bytes`: largest record; default and largest 900 KiB, at least 16 KiB.
     pub max_record_bytes: u64,
-    /// `retention`: age at which archived records leave the log. Default 1 h.
+    /// `retention`: age at which archived records leave the log. Default 1 h; 0 to 10 years.
     pub retention: Duration,
-    /// `retention_bytes`: size past which the oldest archived records leave the log. Default 1 GiB.
+    /// `retention_bytes`: size past which the oldest archived records leave the log. Default 1 GiB; 0 to 1024 TiB.
     pub retention_bytes: u64,
 }
 
 /// `[table]`
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// `retention`: age, by `ingested_at`, at which archived rows leave the table. Default 24 h.
+    /// `retention`: age, by `ingested_at`, at which archived rows leave the table. Default 24 h; 0 to 10 years.
     pub retention: Duration,
-    /// `max_rows`: rows past which the oldest archived ones leave; none means only memory bounds it.
+    /// `max_rows`: rows past which the oldest archived ones leave; none means only memory bounds it. 1 to 10^12.
     pub max_rows: Option<NonZeroU64>,
 }
 
@@ -113,9 +246,9 @@ pub struct Archive {
     pub path: PathBuf,
     /// `partition_by`: default `arrival_day`; fixed at the first run.
     pub partition_by: PartitionBy,
-    /// `commit_interval`: longest time between commits while rows come. Default 10 s.
+    /// `commit_interval`: longest time between commits while rows come. Default 10 s; 10 ms to 1 h.
     pub commit_interval: Duration,
-    /// `target_file_bytes`: Arrow bytes waiting for a commit at which it is made at once. Default 128 MiB.
+    /// `target_file_bytes`: Arrow bytes waiting for a commit at which it is made at once. Default 128 MiB; 64 KiB to 4 GiB.
     pub target_file_bytes: u64,
 }
 
@@ -146,11 +279,11 @@ pub struct View {
 /// `[limits]`
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// `memory`: the one budget that queues, table, dedup, queries and writers share, bytes. Default 512 MiB, at least 64 MiB.
+    /// `memory`: the one budget that queues, table, dedup, queries and writers share, bytes. Default 512 MiB; 64 MiB to 64 TiB.
     pub memory: u64,
-    /// `query_timeout`: longest time of a query. Default 30 s.
+    /// `query_timeout`: longest time of a query. Default 30 s; 10 ms to 1 h.
     pub query_timeout: Duration,
-    /// `query_rows`: most rows that a query returns. Default 100,000.
+    /// `query_rows`: most rows that a query returns. Default 100,000; 1 to 10,000,000.
     pub query_rows: NonZeroUsize,
 }
 
@@ -182,8 +315,8 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
     }
 }

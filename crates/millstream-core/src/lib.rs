@@ -1,5 +1,5 @@
 //! The pure part of Millstream: what a pipeline file says, what a row goes through, how records look and how the ledger
-//! adds up. No I/O, no clock, no DataFusion: it builds and tests in seconds.
+//! adds up. No I/O, no clock, no `DataFusion`: it builds and tests in seconds.
 
 pub mod config;
 pub mod dedup;
@@ -12,3 +12,4 @@ pub mod progress;
 pub mod record;
 pub mod status;
 pub mod types;
+pub mod units;

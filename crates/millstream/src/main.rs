@@ -1,8 +1,24 @@
 //! The program: one module per stage of the picture in ARCHITECTURE.md, and the commands around them.
 
+mod archive;
 mod board;
+mod clean;
+mod cli;
+mod clock;
+mod data_dir;
+mod environment;
+mod failpoint;
 mod pipeline;
+mod receive;
+mod server;
+mod source;
 mod stop;
+mod stream;
+mod supervise;
+mod table;
+mod verify;
 mod view;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -161,18 +161,18 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
 }
 
 /// What is durable, read at the start.
-struct Durable {
-    log: EmbeddedLog,
-    stream: StreamId,
-    tables: [ArchiveTable; 2],
-    archive: ArchiveState,
-    archived: Offsets,
-    seqs: Seqs,
-    recovered: Recovered,
-    versions: Vec<ArchiveVersion>,
+pub(crate) struct Durable {
+    pub(crate) log: EmbeddedLog,
+    pub(crate) stream: StreamId,
+    pub(crate) tables: [ArchiveTable; 2],
+    pub(crate) archive: ArchiveState,
+    pub(crate) archived: Offsets,
+    pub(crate) seqs: Seqs,
+    pub(crate) recovered: Recovered,
+    pub(crate) versions: Vec<ArchiveVersion>,
 }
 
-async fn recover(config: &Config) -> Result<Durable, PipelineError> {
+pub(crate) async fn recover(config: &Config) -> Result<Durable, PipelineError> {
     let folder = embedded::folder(&config.pipeline.data_dir);
     let log = EmbeddedLog::open(&folder, config.stream.partitions.get())?;
     let (stream, bounds) = log.bounds();

@@ -1,10 +1,13 @@
 //! The engine at hand: reads a split with the Parquet library and cleans it batch by batch with DataFusion's expressions.
 
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
+use millstream_core::config::clean::{Action, OnBad};
+use millstream_core::plan::FilePlan;
 use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
@@ -30,12 +33,14 @@ impl Cleaner for DataFusionCleaner {
     }
 
     async fn clean(&self, job: Job, mut stop: StopToken) {
-        let passes: &[bool] = if job.plan.can_fail() { &[false, true] } else { &[true] };
+        let passes: &[bool] = if can_stop_the_run(&job.plan) { &[false, true] } else { &[true] };
         for &sends in passes {
             let ended = tokio::select! {
                 () = stop.reached(Phase::Abort) => return,
-                ended = self.pass(&job, sends) => ended,
+                ended = AssertUnwindSafe(self.pass(&job, sends)).catch_unwind() => ended,
             };
+            // A panic of the Parquet library over the pages of a file is the file's fault.
+            let ended = ended.unwrap_or_else(|panic| Err(SourceError::panicked(&job.split.file.found, panic).into()));
             if let Err(error) = ended {
                 // Nobody listens when the publisher has given the file up.
                 let _ = job.batches.send(Err(error)).await;
@@ -45,12 +50,19 @@ impl Cleaner for DataFusionCleaner {
     }
 }
 
+/// Whether a row can stop the run: then nothing of a split may be published before all of it was looked at.
+fn can_stop_the_run(plan: &FilePlan) -> bool {
+    plan.columns.iter().any(|column| column.on_bad == OnBad::Fail)
+        || plan.rules.iter().any(|rule| rule.action == Action::Fail)
+}
+
 impl DataFusionCleaner {
     /// One pass over the split; sends what became of the rows only if `sends`.
     async fn pass(&self, job: &Job, sends: bool) -> Result<(), CleanError> {
         let cleaner = BatchCleaner::new(Arc::clone(&job.plan))?;
         let batch_rows = self.rows_of_a_batch(job);
-        let mut rows = read::rows(Arc::clone(&self.store), &job.split, job.plan.source_columns(), batch_rows)?;
+        let columns: Vec<usize> = job.plan.source.iter().map(|column| column.index).collect();
+        let mut rows = read::rows(Arc::clone(&self.store), &job.split, &columns, batch_rows)?;
         let mut expected = job.split.rows.start;
         while let Some(next) = rows.next().await {
             let (first_row, raw) = next?;

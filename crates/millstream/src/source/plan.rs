@@ -109,8 +109,12 @@ impl Planner {
     }
 
     async fn plan(&mut self, file: AcceptedFile) -> Result<Planned, SourceError> {
-        let AcceptedFile { found, progress } = file;
+        let AcceptedFile { mut found, progress } = file;
         let name = found.file.to_string();
+        if progress.phase == FilePhase::Accepted {
+            // Nothing of it is published: it may still become another.
+            found = read::as_it_is_now(&*self.store, found).await?;
+        }
         let open = read::open(Arc::clone(&self.store), found).await?;
         let started = progress.phase == FilePhase::Started;
         // A file that was begun under other rules ends under them.
@@ -118,10 +122,10 @@ impl Planner {
         let event_time = config.source.event_time.as_deref();
         let plan = FilePlan::new(&config.clean, event_time, &self.known, open.metadata.schema());
         let plan = plan.map_err(|refusal| match refusal {
-            PlanRefusal::Quarantine { reason } => SourceError::Read { file: name.clone(), reason },
-            PlanRefusal::Fail { reason } => SourceError::Stop { file: name.clone(), reason },
+            PlanRefusal::Quarantine(reason) => SourceError::Read { file: name.clone(), reason },
+            PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
         })?;
-        let known = plan.known().clone();
+        let known = plan.known.clone();
         self.known = known.clone();
         let rows = rows_of(open.metadata.metadata());
         let start = Start {

@@ -1,6 +1,8 @@
 //! Reading: footers, and the rows of a split as Arrow batches.
 
+use std::any::Any;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -60,10 +62,21 @@ pub(crate) async fn is_complete(store: &dyn ObjectStore, found: &FoundFile) -> R
     Ok(fits && (magic == b"PAR1" || magic == b"PARE"))
 }
 
+/// The file in the state that it is in now.
+pub(crate) async fn as_it_is_now(store: &dyn ObjectStore, found: FoundFile) -> Result<FoundFile, SourceError> {
+    match store.head(&found.location).await {
+        Ok(meta) => Ok(FoundFile { size: meta.size, tag: meta.last_modified.timestamp_micros().to_string(), ..found }),
+        Err(object_store::Error::NotFound { .. }) => {
+            Err(SourceError::Read { file: found.file.to_string(), reason: "it is gone".to_owned() })
+        }
+        Err(source) => Err(read_error(&found, &source)),
+    }
+}
+
 /// Reads the footer. A panic of the Parquet library is an error like any other.
 pub(crate) async fn open(store: Arc<dyn ObjectStore>, found: FoundFile) -> Result<OpenFile, SourceError> {
-    let name = found.file.to_string();
-    let work = tokio::spawn(async move {
+    let whose = found.clone();
+    let work = async move {
         let meta = store.head(&found.location).await.map_err(|source| read_error(&found, &source))?;
         if meta.size != found.size || meta.last_modified.timestamp_micros().to_string() != found.tag {
             return Err(SourceError::Changed { file: found.file.to_string() });
@@ -73,8 +86,8 @@ pub(crate) async fn open(store: Arc<dyn ObjectStore>, found: FoundFile) -> Resul
         let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())
             .map_err(|source| parquet_error(&found, &source))?;
         Ok(OpenFile { found, metadata, e_tag: meta.e_tag })
-    });
-    work.await.unwrap_or_else(|error| Err(SourceError::Read { file: name, reason: panic_text(error) }))
+    };
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(SourceError::panicked(&whose, panic)))
 }
 
 /// The rows of a split, in order, as batches of at most `batch_rows`, each with the number of its first row.
@@ -163,17 +176,11 @@ fn parquet_error(found: &FoundFile, source: &ParquetError) -> SourceError {
     SourceError::Read { file: found.file.to_string(), reason: source.to_string() }
 }
 
-/// What a panic said, in one line.
-pub(crate) fn panic_text(error: tokio::task::JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_default();
-            format!("the Parquet library gave up on it ({text})")
-        }
-        Err(_) => "reading was cancelled".to_owned(),
+impl SourceError {
+    /// A file over which the Parquet library panicked.
+    pub(crate) fn panicked(found: &FoundFile, panic: Box<dyn Any + Send>) -> Self {
+        let text = panic.downcast::<String>().map(|text| *text);
+        let text = text.or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+        Self::Read { file: found.file.to_string(), reason: format!("the Parquet library gave up on it ({text})") }
     }
 }

@@ -1,0 +1,242 @@
+//! Reads every section but `[clean]` and `[[view]]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::reader::section::Section;
+use super::reader::{Item, Text};
+use super::{Archive, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
+use crate::units;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// Longest age that a setting takes: ten years.
+const LONGEST: Duration = Duration::from_hours(24 * 3650);
+/// Without `parallel_splits`, more processors than these are not used for cleaning.
+const DEFAULT_SPLITS_AT_MOST: usize = 8;
+
+/// A section and what its contradictions with others need to know.
+pub(super) struct Read<'d, T> {
+    pub(super) value: T,
+    pub(super) items: Items<'d>,
+}
+
+/// Settings that another one may contradict; present if they are in the file, also when their value is wrong.
+#[derive(Default)]
+pub(super) struct Items<'d> {
+    pub(super) event_time: Option<Item<'d>>,
+    pub(super) parallel_splits: Option<Item<'d>>,
+    pub(super) batch_bytes: Option<Item<'d>>,
+    pub(super) flush_bytes: Option<Item<'d>>,
+    pub(super) memory: Option<Item<'d>>,
+    pub(super) partition_by: Option<Item<'d>>,
+    pub(super) archive_path: Option<Item<'d>>,
+    pub(super) http: Option<Item<'d>>,
+    pub(super) token: Option<Item<'d>>,
+}
+
+pub(super) fn read_pipeline(mut section: Section<'_>, base_dir: &Path) -> Pipeline {
+    let name = section.require("name", "letters, digits, `_` and `-`");
+    let name = name.and_then(|item| item.text()).filter(|name| is_named_well(name, "_-", 100));
+    let data_dir = section.take("data_dir").and_then(|item| folder(&item, base_dir));
+    let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), Duration::from_secs(1)..=HOUR);
+    section.finish();
+    Pipeline {
+        name: name.map(|name| name.value).unwrap_or_default(),
+        data_dir: data_dir.unwrap_or_else(|| resolve(base_dir, "millstream-data")),
+        drain_deadline,
+    }
+}
+
+pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize) -> Read<'_, Source> {
+    let path = section.require("path", "a file, glob or directory, or a list of them");
+    let event_time = section.take("event_time");
+    let parallel_splits = section.take("parallel_splits");
+    let default_splits = processors.get().min(DEFAULT_SPLITS_AT_MOST) as u64;
+    let splits = parallel_splits.as_ref().and_then(|item| item.integer(1..=64)).unwrap_or(default_splits);
+    let value = Source {
+        path: path.map(|item| source_paths(&item)).unwrap_or_default(),
+        recursive: section.boolean("recursive", false),
+        watch: section.boolean("watch", false),
+        event_time: event_time.as_ref().and_then(Item::filled_text).map(|text| text.value),
+        pace: section.take("pace").and_then(|item| pace(&item)).unwrap_or(Pace::Max),
+        settle: section.duration("settle", Duration::from_secs(2), Duration::ZERO..=HOUR),
+        parallel_splits: count(splits),
+    };
+    section.finish();
+    Read { value, items: Items { event_time, parallel_splits, ..Items::default() } }
+}
+
+fn source_paths(item: &Item<'_>) -> Vec<String> {
+    let texts: Vec<Text<'_>> = if item.is_text() {
+        item.filled_text().into_iter().collect()
+    } else if item.is_list() {
+        let items = item.list().unwrap_or_default();
+        if items.is_empty() {
+            item.mistake("this is empty", Some("at least one file, glob or directory"));
+        }
+        items.iter().filter_map(Item::filled_text).collect()
+    } else {
+        item.mistake("this is neither a text nor a list", Some("a file, glob or directory, or a list of them"));
+        Vec::new()
+    };
+    texts.into_iter().filter(|text| is_local(text, "reads")).map(|text| text.value).collect()
+}
+
+fn pace(item: &Item<'_>) -> Option<Pace> {
+    let text = item.text_as(units::RATE_FORM)?;
+    if text.value == "max" {
+        return Some(Pace::Max);
+    }
+    match units::parse_rows_per_second(&text.value) {
+        Ok(rows) => Some(Pace::RowsPerSecond(rows)),
+        Err(_) => item.not_a(&text, "a pace", units::RATE_FORM),
+    }
+}
+
+pub(super) fn read_stream<'d>(mut section: Section<'d>, pipeline: &str) -> Read<'d, Stream> {
+    let topic = section.take("topic").and_then(|item| item.text());
+    let topic = topic.filter(|topic| is_named_well(topic, "._-", 200)).map(|topic| topic.value);
+    section.refuse("kafka", "this version has no Kafka yet: leave `[stream.kafka]` out to use the embedded log");
+    let batch_bytes = section.take("batch_bytes");
+    let flush_bytes = section.take("flush_bytes");
+    let size = |item: &Option<Item<'_>>, default: u64, range: RangeInclusive<u64>| {
+        item.as_ref().and_then(|item| item.size(range)).unwrap_or(default)
+    };
+    let (interval, longest_interval) = (Duration::from_millis(20), Duration::from_secs(10));
+    let value = Stream {
+        topic: topic.unwrap_or_else(|| pipeline.to_owned()),
+        partitions: count_u32(section.integer("partitions", 2, 1..=1024)),
+        flush_interval: section.duration("flush_interval", interval, Duration::from_millis(1)..=longest_interval),
+        flush_bytes: size(&flush_bytes, 8 * MIB, 64 * KIB..=GIB),
+        batch_rows: count(section.integer("batch_rows", 8192, 1..=1_000_000)),
+        batch_bytes: size(&batch_bytes, 4 * MIB, 64 * KIB..=GIB),
+        max_record_bytes: section.size("max_record_bytes", 900 * KIB, 16 * KIB..=900 * KIB),
+        retention: section.duration("retention", HOUR, Duration::ZERO..=LONGEST),
+        retention_bytes: section.size("retention_bytes", GIB, 0..=1024 * TIB),
+    };
+    section.finish();
+    Read { value, items: Items { batch_bytes, flush_bytes, ..Items::default() } }
+}
+
+pub(super) fn read_table(mut section: Section<'_>) -> Table {
+    let retention = section.duration("retention", DAY, Duration::ZERO..=LONGEST);
+    let max_rows = section.take("max_rows").and_then(|item| item.integer(1..=1_000_000_000_000));
+    section.finish();
+    Table { retention, max_rows: max_rows.and_then(NonZeroU64::new) }
+}
+
+pub(super) fn read_archive<'d>(mut section: Section<'d>, base_dir: &Path, data_dir: &Path) -> Read<'d, Archive> {
+    let archive_path = section.take("path");
+    let path = archive_path.as_ref().and_then(|item| folder(item, base_dir));
+    let partition_by = section.take("partition_by");
+    let choices = [
+        ("arrival_day", PartitionBy::ArrivalDay),
+        ("none", PartitionBy::None),
+        ("day", PartitionBy::Day),
+        ("month", PartitionBy::Month),
+    ];
+    let chosen = partition_by.as_ref().and_then(|item| item.choice("partitioning", &choices));
+    let value = Archive {
+        path: path.unwrap_or_else(|| data_dir.join("archive")),
+        partition_by: chosen.unwrap_or(PartitionBy::ArrivalDay),
+        commit_interval: section.duration("commit_interval", Duration::from_secs(10), Duration::from_millis(10)..=HOUR),
+        target_file_bytes: section.size("target_file_bytes", 128 * MIB, 64 * KIB..=4 * GIB),
+    };
+    section.finish();
+    Read { value, items: Items { partition_by, archive_path, ..Items::default() } }
+}
+
+pub(super) fn read_limits(mut section: Section<'_>) -> Read<'_, Limits> {
+    let memory = section.take("memory");
+    let value = Limits {
+        memory: memory.as_ref().and_then(|item| item.size(64 * MIB..=64 * TIB)).unwrap_or(512 * MIB),
+        query_timeout: section.duration("query_timeout", Duration::from_secs(30), Duration::from_millis(10)..=HOUR),
+        query_rows: count(section.integer("query_rows", 100_000, 1..=10_000_000)),
+    };
+    section.finish();
+    Read { value, items: Items { memory, ..Items::default() } }
+}
+
+pub(super) fn read_server(mut section: Section<'_>) -> Read<'_, Server> {
+    let http = section.take("http");
+    let address = http.as_ref().and_then(address).unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
+    let token = section.take("token");
+    let secret = token.as_ref().and_then(secret);
+    section.finish();
+    Read { value: Server { http: address, token: secret }, items: Items { http, token, ..Items::default() } }
+}
+
+fn address(item: &Item<'_>) -> Option<SocketAddr> {
+    let text = item.text()?;
+    let local = text.value.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    if let Some(port) = local {
+        return Some((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let address = text.value.parse().ok();
+    address.or_else(|| {
+        item.not_a(&text, "an address", "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:0\"")
+    })
+}
+
+/// A token is never part of a message.
+fn secret(item: &Item<'_>) -> Option<Secret> {
+    let token = item.text()?.value;
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        item.mistake(
+            "the token is empty or has letters that a header cannot carry",
+            Some("printable ASCII without spaces"),
+        );
+        return None;
+    }
+    Some(Secret::new(token))
+}
+
+/// An absolute folder of the local disk.
+fn folder(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
+    let text = item.filled_text().filter(|text| is_local(text, "writes"))?;
+    Some(resolve(base_dir, &text.value))
+}
+
+/// `base_dir` is absolute, so this reads no working directory.
+fn resolve(base_dir: &Path, path: &str) -> PathBuf {
+    let joined = base_dir.join(path);
+    std::path::absolute(&joined).unwrap_or(joined)
+}
+
+fn is_local(text: &Text<'_>, does: &str) -> bool {
+    let local = !text.value.contains("://");
+    if !local {
+        text.mistake(format!("this version {does} the local disk only: a URL is not understood yet"), Some("a path"));
+    }
+    local
+}
+
+/// Whether a text is made of letters, digits and `others`; reports it otherwise.
+fn is_named_well(text: &Text<'_>, others: &str, longest: usize) -> bool {
+    let known = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
+    let named_well = !text.value.is_empty() && text.value.len() <= longest && text.value.chars().all(known);
+    if !named_well {
+        let others: Vec<String> = others.chars().map(|letter| format!("`{letter}`")).collect();
+        let allowed = format!("1 to {longest} letters (a-z, A-Z), digits, {}", others.join(", "));
+        text.mistake(format!("`{}` is not a name", text.shown()), Some(&allowed));
+    }
+    named_well
+}
+
+/// For numbers whose range begins at 1.
+fn count(number: u64) -> NonZeroUsize {
+    usize::try_from(number).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// For numbers whose range begins at 1.
+fn count_u32(number: u64) -> NonZeroU32 {
+    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}

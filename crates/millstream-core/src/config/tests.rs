@@ -1,0 +1,50 @@
+//! The pipeline file as a user meets it: what parses, and what every mistake looks like.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod clean;
+mod contradictions;
+mod documented;
+mod secrets;
+mod sections;
+mod syntax;
+
+use std::path::Path;
+
+use super::Config;
+
+/// The least that a pipeline file needs; four lines.
+const LEAST: &str = "[pipeline]\nname = \"taxi\"\n[source]\npath = \"data/*.parquet\"\n";
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "HOME_DIR" => Some("/home/ada".to_owned()),
+        "PAGE_TOKEN" => Some("hunter2-from-the-environment".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Config {
+    match Config::parse(text, Path::new("/pipelines/taxi/pipeline.toml"), &environment) {
+        Ok(config) => config,
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+/// What is printed for a whole file.
+fn errors_of(text: &str) -> String {
+    match Config::parse(text, Path::new("pipeline.toml"), &environment) {
+        Ok(config) => panic!("no mistake found: {config:?}"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+/// What is printed for the least file and what follows it, from line 5.
+fn errors_after_least(text: &str) -> String {
+    errors_of(&format!("{LEAST}{text}"))
+}
+
+/// What is printed for `[clean]` tables, with an event time so that windows have one.
+fn errors_in_clean(text: &str) -> String {
+    errors_of(&format!("{LEAST}event_time = \"pickup\"\n{text}"))
+}

@@ -1,0 +1,115 @@
+//! `millstream demo`: the example, embedded in the program, in a folder of its own.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use millstream_core::config::Config;
+use rust_embed::RustEmbed;
+use tokio::runtime::Runtime;
+
+use super::failure::Failure;
+use super::terminal::Terminal;
+use super::{load, run};
+use crate::data_dir::DataDir;
+use crate::server::Server;
+
+/// Rows of the example.
+#[derive(RustEmbed)]
+#[folder = "../../examples/nyc-taxi/data"]
+struct ExampleData;
+
+const PIPELINE_FILE: &str = "pipeline.toml";
+const PIPELINE: &str = include_str!("../../../../examples/nyc-taxi/pipeline.toml");
+const README_FILE: &str = "README.md";
+const README: &str = include_str!("../../../../examples/nyc-taxi/README.md");
+
+/// Ports that are tried, one after the other.
+const PORTS: u16 = 50;
+
+/// Copies the example to a folder, unless it is there, and runs it until Ctrl-C.
+pub(super) fn demo(folder: &Path, port: u16, browser: bool, terminal: &Terminal) -> Result<(), Failure> {
+    let pipeline_file = folder.join(PIPELINE_FILE);
+    if pipeline_file.exists() {
+        terminal.say(&format!("going on in `{}`; remove that folder to start over", folder.display()));
+    } else {
+        copy(folder)?;
+        terminal.say(&format!("the example is in `{}`: pipeline.toml, data, README.md", folder.display()));
+    }
+    let config = load(&pipeline_file)?;
+    let data_dir = DataDir::open(&config)?;
+    let runtime = run::server_runtime()?;
+    let (config, server) = start_server(config, port, &runtime)?;
+    run::run_with(config, &data_dir, run::Options::new(false, false), terminal, runtime, server, |url| {
+        terminal.say(&invitation(url, &pipeline_file));
+        if browser {
+            open_browser(url);
+        }
+    })
+}
+
+/// Writes the example to a folder that is not there or empty. The pipeline file comes last: it tells that all is there.
+fn copy(folder: &Path) -> Result<(), Failure> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error| Failure::Failed(format!("writing the example to `{path}`: {error}"))
+    };
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).map_err(failed(&data))?;
+    for name in ExampleData::iter() {
+        let Some(file) = ExampleData::get(&name) else { continue };
+        let path = data.join(&*name);
+        let parent = path.parent().unwrap_or(&data);
+        std::fs::create_dir_all(parent).map_err(failed(parent))?;
+        std::fs::write(&path, &file.data).map_err(failed(&path))?;
+    }
+    for (name, text) in [(README_FILE, README), (PIPELINE_FILE, PIPELINE)] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(failed(&path))?;
+    }
+    Ok(())
+}
+
+/// On the first free port from `port` on.
+fn start_server(mut config: Config, port: u16, runtime: &Runtime) -> Result<(Config, Server), Failure> {
+    let last = port.saturating_add(if port == 0 { 0 } else { PORTS - 1 });
+    for candidate in port..=last {
+        config.server.http.set_port(candidate);
+        match Server::start(&config, runtime.handle()) {
+            Ok(server) => return Ok((config, server)),
+            Err(error) if error.is_taken() && candidate < last => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Refused(format!("no port from {port} to {last} is free: choose another with `--port`")))
+}
+
+fn invitation(url: &str, pipeline_file: &Path) -> String {
+    let file = pipeline_file.display();
+    format!(
+        "
+  open   {url}
+  see    rows on their way from files to the live table and the archive, what the rules took out and why,
+         and the ledger that adds up all the while
+  try    millstream sql {file} \"SELECT count(*) FROM events\"
+         millstream tail {file}
+         millstream status {file}
+  end    Ctrl-C; a second `millstream demo` goes on where this one ended
+"
+    )
+}
+
+/// Only where somebody sits at this machine; if it does not work the address is printed anyway.
+#[allow(clippy::disallowed_methods, reason = "whether there is a desktop is told by the environment only")]
+fn open_browser(url: &str) {
+    let has_desktop =
+        cfg!(target_os = "macos") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    if !has_desktop || !std::io::stdout().is_terminal() {
+        return;
+    }
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let child = Command::new(opener).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if let Err(error) = child {
+        tracing::debug!(%error, opener, "no browser was opened");
+    }
+}

@@ -1,0 +1,195 @@
+//! The page and the API: status, ledger, tables, views, SQL that only reads, a stream of changes, metrics.
+//!
+//! The server never changes a pipeline, never runs a query itself and keeps nothing for a client but one place in each of
+//! the feed's channels. Who may ask is decided in `guard`, before any route.
+
+pub(crate) mod answer;
+mod api;
+mod feed;
+mod guard;
+mod metrics;
+mod page;
+mod plain;
+pub(crate) mod rows;
+mod stream;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use millstream_core::config::Config;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use self::feed::Feed;
+use self::guard::{Guard, guard};
+use crate::pipeline::Running;
+
+/// Largest body of a request.
+const BODY_LIMIT_BYTES: usize = 1024 * 1024;
+
+/// Queries that run at once; more wait for their turn.
+const QUERIES_AT_ONCE: usize = 8;
+
+/// How long answers that are under way may take when the server stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why the server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    /// The address cannot be bound.
+    #[error("cannot listen on `{address}` (`server.http`; port 0 takes any free one)")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The bound socket cannot be used.
+    #[error("cannot use the socket on `{address}`")]
+    Socket {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl ServerError {
+    /// Whether another process has the address.
+    pub(crate) fn is_taken(&self) -> bool {
+        match self {
+            Self::Bind { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
+            Self::Socket { .. } => false,
+        }
+    }
+}
+
+/// What the handlers share.
+struct App {
+    /// None while the pipeline starts.
+    running: OnceLock<Running>,
+    /// What the streams of changes are fed from.
+    feed: Feed,
+    /// Places for queries.
+    queries: Semaphore,
+    /// `limits.query_rows`.
+    query_rows: usize,
+    /// How far the end has come.
+    stop: watch::Receiver<Stopping>,
+}
+
+/// How far the end of a server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stopping {
+    /// It goes on.
+    No,
+    /// The feed says its last word.
+    Feed,
+    /// Streams end, nothing new is accepted.
+    All,
+}
+
+/// A server that listens. Until [`Server::attach`], only `/livez`, `/readyz` and the page answer.
+pub(crate) struct Server {
+    address: SocketAddr,
+    app: Arc<App>,
+    stop: watch::Sender<Stopping>,
+    handle: Handle,
+    serving: JoinHandle<std::io::Result<()>>,
+    feeding: OnceLock<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds `server.http` and serves on the runtime behind `handle`.
+    pub(crate) fn start(config: &Config, handle: &Handle) -> Result<Self, ServerError> {
+        let wanted = config.server.http;
+        let listener = TcpListener::bind(wanted).map_err(|source| ServerError::Bind { address: wanted, source })?;
+        let socket_failed = |source| ServerError::Socket { address: wanted, source };
+        let address = listener.local_addr().map_err(socket_failed)?;
+        listener.set_nonblocking(true).map_err(socket_failed)?;
+        let listener = {
+            let _context = handle.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(socket_failed)?
+        };
+        let (stop, stopped) = watch::channel(Stopping::No);
+        let app = Arc::new(App {
+            running: OnceLock::new(),
+            feed: Feed::new(),
+            queries: Semaphore::new(QUERIES_AT_ONCE),
+            query_rows: config.limits.query_rows.get(),
+            stop: stopped.clone(),
+        });
+        let router = router(Arc::clone(&app), Guard::new(address, config.server.token.clone()));
+        let serving = handle.spawn(async move {
+            axum::serve(listener, router).with_graceful_shutdown(stop_told(stopped, Stopping::All)).await
+        });
+        Ok(Self { address, app, stop, handle: handle.clone(), serving, feeding: OnceLock::new() })
+    }
+
+    /// Gives the server the pipeline whose rows can be queried now. Once.
+    pub(crate) fn attach(&self, running: Running) {
+        assert!(self.app.running.set(running).is_ok(), "a server is attached to one pipeline");
+        let feeding = self.handle.spawn(feed::run(Arc::clone(&self.app)));
+        assert!(self.feeding.set(feeding).is_ok(), "a server is attached to one pipeline");
+    }
+
+    /// Where clients on this machine find it.
+    pub(crate) fn url(&self) -> String {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.address.port()))
+    }
+
+    /// Ends streams, lets answers that are under way finish within a deadline, and closes.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(Stopping::Feed);
+        if let Some(feeding) = self.feeding.into_inner()
+            && let Err(error) = feeding.await
+        {
+            tracing::error!(%error, "the feed of the page ended by itself");
+        }
+        self.stop.send_replace(Stopping::All);
+        let mut serving = self.serving;
+        match tokio::time::timeout(STOP_DEADLINE, &mut serving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the server ended with an error"),
+            Ok(Err(error)) => tracing::error!(%error, "the server ended by itself"),
+            // A client that does not read must not hold up the end.
+            Err(_elapsed) => serving.abort(),
+        }
+    }
+}
+
+fn router(app: Arc<App>, rules: Guard) -> Router {
+    Router::new()
+        .route("/livez", get(api::livez))
+        .route("/readyz", get(api::readyz))
+        .route("/metrics", get(api::metrics))
+        .route("/api/status", get(api::status))
+        .route("/api/ledger", get(api::ledger))
+        .route("/api/tables", get(api::tables))
+        .route("/api/views", get(api::views))
+        .route("/api/views/{name}/data", get(api::view_data))
+        .route("/api/sql", post(api::sql))
+        .route("/api/stream", get(stream::stream))
+        .fallback(page::page)
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .layer(from_fn_with_state(Arc::new(rules), guard))
+        .with_state(app)
+}
+
+/// Waits until the end has come as far as `stage`. Cancel safe.
+async fn stop_told(mut stop: watch::Receiver<Stopping>, stage: Stopping) {
+    // An error means that the server is gone.
+    let _ = stop.wait_for(|now| *now >= stage).await;
+}

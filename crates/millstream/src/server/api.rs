@@ -1,0 +1,176 @@
+//! The requests that have one answer.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use millstream_core::status::{Ledger, PipelineState, Status, TableInfo, ViewInfo};
+use serde::Deserialize;
+
+use super::answer::{Form, answer};
+use super::{App, metrics as exposition};
+use crate::pipeline::Running;
+use crate::view::QueryError;
+
+/// An error as clients see it: a status code and `{"error": "text"}`.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    text: String,
+}
+
+impl ApiError {
+    /// An error with this status and text.
+    pub(super) fn new(status: StatusCode, text: String) -> Self {
+        Self { status, text }
+    }
+
+    /// Our fault.
+    pub(super) fn internal(text: String) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(serde_json::json!({ "error": self.text }))).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let status = match error {
+            QueryError::Refused(_) => StatusCode::BAD_REQUEST,
+            QueryError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
+            QueryError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl App {
+    /// The pipeline, once its rows can be queried.
+    pub(super) fn pipeline(&self) -> Result<&Running, ApiError> {
+        let starting = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting".to_owned());
+        self.running.get().ok_or_else(starting)
+    }
+
+    async fn query(&self, sql: &str, limit: Option<usize>, form: Form) -> Result<Response, ApiError> {
+        let pipeline = self.pipeline()?;
+        let limit = limit.unwrap_or(self.query_rows).min(self.query_rows);
+        let result = {
+            let closed = |_| ApiError::internal("the server is stopping".to_owned());
+            let _place = self.queries.acquire().await.map_err(closed)?;
+            pipeline.queries.run(sql, limit).await?
+        };
+        answer(&result, form)
+    }
+}
+
+/// 200 as long as the process answers.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// 200 when rows flow, or can flow; 503 with the reason otherwise.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let Some(pipeline) = app.running.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting\n").into_response();
+    };
+    let status = pipeline.board.status();
+    let reason = match status.state {
+        PipelineState::Running | PipelineState::Waiting | PipelineState::Draining | PipelineState::Done => {
+            return "ok\n".into_response();
+        }
+        PipelineState::Starting => "the pipeline is starting\n".to_owned(),
+        PipelineState::Failed => {
+            let why = status.messages.first().map_or("no reason was told", |message| message.text.as_str());
+            format!("the pipeline failed: {why}\n")
+        }
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+}
+
+/// Prometheus text.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let text = exposition::text(&app.pipeline()?.board.status());
+    Ok(([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response())
+}
+
+pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, ApiError> {
+    Ok(Json(app.pipeline()?.board.status()))
+}
+
+pub(super) async fn ledger(State(app): State<Arc<App>>) -> Result<Json<Ledger>, ApiError> {
+    Ok(Json(app.pipeline()?.board.ledger()))
+}
+
+pub(super) async fn tables(State(app): State<Arc<App>>) -> Result<Json<Vec<TableInfo>>, ApiError> {
+    Ok(Json(app.pipeline()?.queries.tables().await?))
+}
+
+pub(super) async fn views(State(app): State<Arc<App>>) -> Result<Json<Vec<ViewInfo>>, ApiError> {
+    Ok(Json(app.pipeline()?.queries.views()))
+}
+
+/// `?limit=n`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    limit: Option<usize>,
+}
+
+/// The rows of a view.
+pub(super) async fn view_data(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    limit: Result<Query<Limit>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(Limit { limit }) = limit.map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let views = app.pipeline()?.queries.views();
+    if !views.iter().any(|view| view.name == name) {
+        let names: Vec<_> = views.iter().map(|view| format!("`{}`", view.name)).collect();
+        let text = format!("no view has the name `{name}`; there are: {}", names.join(", "));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, text));
+    }
+    let sql = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
+    app.query(&sql, limit, Form::wanted(&headers)).await
+}
+
+/// Body of `POST /api/sql`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SqlRequest {
+    sql: String,
+    limit: Option<usize>,
+}
+
+/// The rows of a statement that only reads.
+pub(super) async fn sql(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
+    let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {
+        let text = format!("the body is not `{{\"sql\": \"SELECT …\", \"limit\": 100}}`: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, text)
+    })?;
+    app.query(&request.sql, request.limit, Form::wanted(&headers)).await
+}
+
+/// A route that is there, with a method that it does not have.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let text = format!("`{method}` does not work on `{}`", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text)
+}

@@ -1,0 +1,310 @@
+//! Verify: counts every row of the source and of the archive anew, and says which are lost, repeated or in the wrong place.
+//!
+//! It trusts no counter. Rows are looked up by file and number in the archive's own files; what should have become of them is
+//! found by cleaning the source again, in the order in which it was published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::error::DataFusionError;
+use futures::StreamExt;
+use millstream_core::config::Config;
+use millstream_core::dedup::Deduplicator;
+use millstream_core::ids::Topic;
+use millstream_core::plan::{FilePlan, KnownSchema};
+use millstream_core::progress::{FilePhase, FileProgress};
+use millstream_core::record;
+use serde::Serialize;
+
+use crate::clean::batch::BatchCleaner;
+use crate::pipeline::{Durable, PipelineError, chain, recover};
+use crate::source::list::Listing;
+use crate::source::read::{self, Split};
+use crate::source::{FoundFile, SourceError};
+use crate::stream::Log;
+use crate::stream::publish::rows::{FILE, ROW};
+
+/// Rows named for each kind of problem at most.
+const EXAMPLES: usize = 10;
+
+/// What verify found.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    /// Whether nothing is wrong.
+    pub(crate) ok: bool,
+    /// Files looked at.
+    pub(crate) files: u64,
+    /// Rows in them, by their footers.
+    pub(crate) rows: u64,
+    /// Rows found once in the archive, where they should be.
+    pub(crate) delivered: u64,
+    /// Rows found once in rejects, where they should be.
+    pub(crate) rejected: u64,
+    /// Rows that are rightly in neither: repeats.
+    pub(crate) deduplicated: u64,
+    /// Rows that are rightly in neither: taken out by the filter.
+    pub(crate) filtered: u64,
+    /// The rest of files that were quarantined midway.
+    pub(crate) unread: u64,
+    /// Rows that are still in the log, or not read yet.
+    pub(crate) in_flight: u64,
+    /// Rows that should be somewhere and are not.
+    pub(crate) lost: u64,
+    /// Rows that are somewhere more than once.
+    pub(crate) repeated: u64,
+    /// Rows that are where they should not be.
+    pub(crate) misplaced: u64,
+    /// What is wrong, with examples.
+    pub(crate) problems: Vec<String>,
+    /// What could not be looked at in full.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Where the rows of a file were found.
+#[derive(Debug, Default)]
+struct Found {
+    archive: Vec<u8>,
+    rejects: Vec<u8>,
+    log: Vec<u8>,
+}
+
+/// What should have become of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Delivered,
+    Rejected,
+    Deduplicated,
+    Filtered,
+    /// Filtered or a repeat: the ledger says how many, not which.
+    InNeither,
+    /// Anywhere: nobody can tell.
+    Unknown,
+}
+
+/// Recounts source and archive of a pipeline that does not run. With `fast`, which rows were filtered or repeats is taken
+/// from the ledger's counts instead of cleaning again. The caller holds the lock of the data folder.
+pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, PipelineError> {
+    let durable = recover(config).await?;
+    let mut report = Report::default();
+    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    for (topic, table) in [(Topic::Rows, &durable.archive.rows), (Topic::Rejects, &durable.archive.rejects)] {
+        if let Some(table) = table {
+            note_archive(table, topic, &mut found).await.map_err(|error| PipelineError::Failed(error.to_string()))?;
+        }
+    }
+    note_log(&durable, &mut found).await?;
+    let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
+    let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
+    let mut again = Again::new(config, &listing);
+    for file in &durable.recovered.files {
+        let of_file = found.remove(&file.file).unwrap_or_default();
+        let fates = if fast { Err(String::new()) } else { again.fates(file).await };
+        let fates = fates.unwrap_or_else(|reason| {
+            if !reason.is_empty() {
+                report.notes.push(format!("`{}` was not cleaned again: {reason}", file.file));
+            }
+            Vec::new()
+        });
+        compare(file, &of_file, &fates, &mut report);
+    }
+    for (file, rows) in found {
+        let count = [&rows.archive, &rows.rejects].iter().flat_map(|rows| rows.iter()).filter(|&&rows| rows > 0).count();
+        report.misplaced += count as u64;
+        report.problems.push(format!("{count} rows in the archive are of `{file}`, which the log does not know"));
+    }
+    report.ok = report.problems.is_empty();
+    Ok(report)
+}
+
+async fn note_archive(
+    table: &crate::archive::ArchivedTable,
+    topic: Topic,
+    found: &mut BTreeMap<String, Found>,
+) -> Result<(), DataFusionError> {
+    let context = datafusion::prelude::SessionContext::new();
+    let state = context.state();
+    table.table.update_datafusion_session(&state).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let frame = context.read_table(Arc::clone(&table.provider))?.select_columns(&[FILE, ROW])?;
+    let mut batches = frame.execute_stream().await?;
+    while let Some(batch) = batches.next().await {
+        note(&batch?, found, |found| match topic {
+            Topic::Rows => &mut found.archive,
+            Topic::Rejects => &mut found.rejects,
+        })?;
+    }
+    Ok(())
+}
+
+/// Notes the rows that are in the log and not yet in the archive.
+async fn note_log(durable: &Durable, found: &mut BTreeMap<String, Found>) -> Result<(), PipelineError> {
+    let (_, bounds) = durable.log.bounds();
+    let mut next = durable.archived.clone();
+    while bounds.iter().any(|bounds| next.get(&bounds.at).copied().unwrap_or_default() < bounds.end) {
+        for record in durable.log.read(&next, 8 * 1024 * 1024).await? {
+            next.insert(record.at, record.offset.next());
+            let batch = record::decode(&record.value).map_err(|error| PipelineError::Failed(chain(&error)))?;
+            note(&batch, found, |found| &mut found.log).map_err(|error| PipelineError::Failed(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes the rows of a batch where `side` says.
+fn note(
+    batch: &RecordBatch,
+    found: &mut BTreeMap<String, Found>,
+    side: impl Fn(&mut Found) -> &mut Vec<u8>,
+) -> Result<(), DataFusionError> {
+    let column = |name: &str| {
+        batch.column_by_name(name).ok_or_else(|| DataFusionError::Execution(format!("column `{name}` is missing")))
+    };
+    let files = cast(column(FILE)?, &DataType::Utf8)?;
+    let rows = cast(column(ROW)?, &DataType::Int64)?;
+    let (files, rows) = (files.as_string::<i32>(), rows.as_primitive::<Int64Type>());
+    for index in 0..batch.num_rows() {
+        let (name, row) = (files.value(index), usize::try_from(rows.value(index)).unwrap_or(usize::MAX));
+        if !found.contains_key(name) {
+            found.insert(name.to_owned(), Found::default());
+        }
+        if let Some(counts) = found.get_mut(name).map(&side) {
+            if counts.len() <= row {
+                counts.resize(row + 1, 0);
+            }
+            counts[row] = counts[row].saturating_add(1);
+        }
+    }
+    Ok(())
+}
+
+/// Cleans files again, in the order of their numbers.
+struct Again<'a> {
+    config: &'a Arc<Config>,
+    listing: &'a Listing,
+    known: KnownSchema,
+    dedup: Option<Deduplicator>,
+}
+
+impl<'a> Again<'a> {
+    fn new(config: &'a Arc<Config>, listing: &'a Listing) -> Self {
+        let event_time = config.source.event_time.as_deref();
+        let dedup = config.clean.dedup.as_ref().map(|spec| Deduplicator::new(spec, event_time, usize::MAX));
+        Self { config, listing, known: KnownSchema::default(), dedup }
+    }
+
+    /// What should have become of the rows that have an outcome; the reason when nobody can tell any more.
+    async fn fates(&mut self, file: &FileProgress) -> Result<Vec<Fate>, String> {
+        if file.next_row == 0 {
+            return Ok(Vec::new());
+        }
+        let found = FoundFile {
+            file: file.file.as_str().into(),
+            location: self.listing.location(&file.file),
+            size: file.size,
+            tag: file.tag.clone(),
+        };
+        let store = self.listing.store();
+        let open = read::open(Arc::clone(&store), found).await.map_err(|error| chain(&error))?;
+        let event_time = self.config.source.event_time.as_deref();
+        let plan = FilePlan::new(&self.config.clean, event_time, &self.known, open.metadata.schema());
+        let plan = Arc::new(plan.map_err(|error| error.to_string())?);
+        if file.rules_hash.as_deref() != Some(plan.rules_hash.as_str()) {
+            return Err("the rules have changed since it was published".to_owned());
+        }
+        self.known = plan.known.clone();
+        let columns: Vec<usize> = plan.source.iter().map(|column| column.index).collect();
+        let row_groups = 0..open.metadata.metadata().num_row_groups();
+        let split = Split { file: Arc::new(open), row_groups, rows: 0..file.next_row, start: 0 };
+        let batch_rows = self.config.stream.batch_rows.get();
+        let mut batches = read::rows(store, &split, &columns, batch_rows).map_err(|error| chain(&error))?;
+        let cleaner = BatchCleaner::new(plan).map_err(|error| chain(&error))?;
+        let mut fates = vec![Fate::Filtered; usize::try_from(file.next_row).unwrap_or(usize::MAX)];
+        let mut new_file = true;
+        while let Some(batch) = batches.next().await {
+            let (first_row, raw) = batch.map_err(|error: SourceError| chain(&error))?;
+            let cleaned = cleaner.clean(first_row, &raw).map_err(|error| chain(&error))?;
+            mark(&mut fates, &cleaned.rejects, |_| Fate::Rejected);
+            let keep = match &mut self.dedup {
+                Some(dedup) => Some(dedup.observe(new_file, &cleaned.clean).map_err(|error| chain(&error))?.keep),
+                None => None,
+            };
+            new_file = false;
+            let kept = |row: usize| keep.as_ref().is_none_or(|keep| keep.value(row));
+            mark(&mut fates, &cleaned.clean, |row| if kept(row) { Fate::Delivered } else { Fate::Deduplicated });
+        }
+        Ok(fates)
+    }
+}
+
+fn mark(fates: &mut [Fate], batch: &RecordBatch, fate: impl Fn(usize) -> Fate) {
+    let Some(rows) = batch.column_by_name(ROW).and_then(|column| column.as_primitive_opt::<Int64Type>()) else { return };
+    for (index, row) in rows.values().iter().enumerate() {
+        if let Some(slot) = usize::try_from(*row).ok().and_then(|row| fates.get_mut(row)) {
+            *slot = fate(index);
+        }
+    }
+}
+
+/// Compares where the rows of a file are with where they should be.
+fn compare(file: &FileProgress, found: &Found, fates: &[Fate], report: &mut Report) {
+    report.files += 1;
+    let total = file.rows.unwrap_or_default();
+    report.rows += total;
+    let rest = total - file.next_row.min(total);
+    match file.phase {
+        FilePhase::Quarantined { .. } => report.unread += rest,
+        FilePhase::Accepted | FilePhase::Started | FilePhase::Finished => report.in_flight += rest,
+    }
+    let mut wrong: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
+    let rows = usize::try_from(file.next_row).unwrap_or(usize::MAX);
+    let mut in_neither = 0;
+    for row in 0..rows.max(found.archive.len()).max(found.rejects.len()) {
+        let at = |counts: &[u8]| counts.get(row).copied().unwrap_or_default();
+        let (archive, rejects, log) = (at(&found.archive), at(&found.rejects), at(&found.log));
+        let fate = if row < rows { fates.get(row).copied().unwrap_or(Fate::Unknown) } else { Fate::InNeither };
+        match (archive, rejects, log, fate) {
+            (1, 0, 0, Fate::Delivered | Fate::Unknown) => report.delivered += 1,
+            (0, 1, 0, Fate::Rejected | Fate::Unknown) => report.rejected += 1,
+            (0, 0, 1, Fate::Delivered | Fate::Rejected | Fate::Unknown) => report.in_flight += 1,
+            (0, 0, 0, Fate::Deduplicated) => report.deduplicated += 1,
+            (0, 0, 0, Fate::Filtered) => report.filtered += 1,
+            (0, 0, 0, Fate::Unknown) => in_neither += 1,
+            (0, 0, 0, Fate::InNeither) => {}
+            (0, 0, 0, _) => wrong.entry("lost").or_default().push(row),
+            (a, r, l, _) if u32::from(a) + u32::from(r) + u32::from(l) > 1 => {
+                wrong.entry("repeated").or_default().push(row);
+            }
+            _ => wrong.entry("misplaced").or_default().push(row),
+        }
+    }
+    trust_ledger(file, in_neither, report);
+    for (kind, rows) in wrong {
+        let count = rows.len() as u64;
+        match kind {
+            "lost" => report.lost += count,
+            "repeated" => report.repeated += count,
+            _ => report.misplaced += count,
+        }
+        let examples: Vec<String> = rows.iter().take(EXAMPLES).map(ToString::to_string).collect();
+        report.problems.push(format!("`{}`: {count} rows {kind}, such as row {}", file.file, examples.join(", ")));
+    }
+}
+
+/// Rows that are in neither table and of which nobody can tell why: as many as the ledger counts are right.
+fn trust_ledger(file: &FileProgress, in_neither: u64, report: &mut Report) {
+    if in_neither == 0 {
+        return;
+    }
+    let expected = file.outcomes.deduplicated + file.outcomes.filtered;
+    report.deduplicated += file.outcomes.deduplicated;
+    report.filtered += file.outcomes.filtered;
+    if in_neither > expected {
+        report.lost += in_neither - expected;
+        report.problems.push(format!(
+            "`{}`: {in_neither} rows are neither archived nor rejected, and the ledger counts {expected} repeats and filtered rows",
+            file.file
+        ));
+    }
+}

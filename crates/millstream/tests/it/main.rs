@@ -1,0 +1,10 @@
+//! Drives the real program: each test has a pipeline of its own in a temporary folder, on a port of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod commands;
+mod demo;
+mod http;
+mod program;
+mod stop;
+mod wire;

@@ -1,0 +1,62 @@
+/** Requests to the program, with the token when there is one, and its errors as sentences. */
+
+/** The program answered with an error, or did not answer. */
+export class ApiError extends Error {
+  /** 0 when no answer came. */
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+  }
+
+  get unauthorized(): boolean {
+    return this.status === 401;
+  }
+}
+
+export const ARROW_STREAM = "application/vnd.apache.arrow.stream";
+
+export class ApiClient {
+  readonly #fetch: typeof fetch;
+  readonly #token: () => string | null;
+
+  constructor(fetchFrom: typeof fetch, token: () => string | null) {
+    this.#fetch = fetchFrom;
+    this.#token = token;
+  }
+
+  async json<T>(path: string, init: RequestInit = {}): Promise<T> {
+    const response = await this.send(path, "application/json", init);
+    return (await response.json()) as T;
+  }
+
+  /** Sends and turns every answer that is not a success into an `ApiError`. */
+  async send(path: string, accept: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    headers.set("Accept", accept);
+    const token = this.#token();
+    if (token !== null) headers.set("Authorization", `Bearer ${token}`);
+    let response: Response;
+    try {
+      response = await this.#fetch(path, { ...init, headers, cache: "no-store" });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError("the server cannot be reached", 0);
+    }
+    if (!response.ok) throw new ApiError(await errorText(response), response.status);
+    return response;
+  }
+}
+
+async function errorText(response: Response): Promise<string> {
+  const fallback = `the server answered ${response.status} ${response.statusText}`.trim();
+  try {
+    const body: unknown = await response.json();
+    if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") return body.error;
+    return fallback;
+  } catch {
+    return fallback;
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * The JSON contract with the program: the mirror of `millstream-core/src/status.rs`.
+ *
+ * Rates are per second, counts are since the stream began unless a field says otherwise, times are RFC 3339 text in UTC.
+ */
+
+export type PipelineState = "starting" | "running" | "waiting" | "draining" | "done" | "failed";
+
+/** Body of `/api/status`. */
+export interface Status {
+  pipeline: string;
+  version: string;
+  state: PipelineState;
+  started_at: string;
+  uptime_seconds: number;
+  memory_bytes: number;
+  memory_limit_bytes: number;
+  source: SourceStatus;
+  clean: CleanStatus;
+  stream: StreamStatus;
+  receive: ReceiveStatus;
+  table: TableStatus;
+  archive: ArchiveStatus;
+  /** Most rows first. */
+  rejects_by_rule: RuleCount[];
+  freshness: Freshness;
+  /** Newest first, at most 50. */
+  messages: Message[];
+}
+
+export interface SourceStatus {
+  path: string[];
+  pace: string;
+  watch: boolean;
+  files_waiting: number;
+  files_reading: number;
+  files_done: number;
+  files_quarantined: number;
+  rows_total: number;
+  rows_read: number;
+  rows_per_second: number;
+}
+
+export interface CleanStatus {
+  engine: string;
+  clean: number;
+  rejected: number;
+  deduplicated: number;
+  filtered: number;
+  late: number;
+  dedup_keys: number;
+}
+
+export interface StreamStatus {
+  log: string;
+  topic: string;
+  stream_id: string;
+  partitions: PartitionStatus[];
+  /** Since this process started, as `records` and `bytes`. */
+  appends: number;
+  records: number;
+  bytes: number;
+  rows_per_record: number;
+  records_per_second: number;
+  disk_bytes: number;
+}
+
+export interface PartitionStatus {
+  topic: string;
+  partition: number;
+  begin_offset: number;
+  end_offset: number;
+  received_offset: number;
+  archived_offset: number;
+}
+
+export interface ReceiveStatus {
+  /** Since this process started. */
+  rows: number;
+  rows_per_second: number;
+  lag_rows: number;
+  lag_seconds: number;
+  repeats: number;
+  gaps: number;
+}
+
+export interface TableStatus {
+  rows: number;
+  bytes: number;
+  limit_bytes: number;
+  segments: number;
+  rows_not_archived: number;
+  oldest_ingested_at: string | null;
+  newest_event_time: string | null;
+}
+
+export interface ArchiveStatus {
+  path: string;
+  version: number | null;
+  rows: number;
+  files: number;
+  bytes: number;
+  reject_rows: number;
+  /** Commits that this process made. */
+  commits: number;
+  last_commit_at: string | null;
+  /** Newest first, at most 20. */
+  versions: ArchiveVersion[];
+}
+
+export interface ArchiveVersion {
+  version: number;
+  at: string;
+  rows: number;
+  files: number;
+  bytes: number;
+}
+
+export interface RuleCount {
+  rule: string;
+  rows: number;
+}
+
+/** Over the last minute; null without rows in it. */
+export interface Freshness {
+  p50_seconds: number | null;
+  p99_seconds: number | null;
+  visible_p50_seconds: number | null;
+  visible_p99_seconds: number | null;
+}
+
+export type MessageLevel = "info" | "warn" | "error";
+
+export interface Message {
+  at: string;
+  level: MessageLevel;
+  text: string;
+}
+
+export type FileState = "waiting" | "reading" | "published" | "done" | "quarantined";
+
+/** `rows = delivered + rejected + deduplicated + filtered + unread + in_flight` */
+export interface LedgerCounts {
+  rows: number;
+  delivered: number;
+  rejected: number;
+  deduplicated: number;
+  filtered: number;
+  unread: number;
+  in_flight: number;
+}
+
+export interface FileLedger extends LedgerCounts {
+  file: string;
+  sequence: number;
+  state: FileState;
+  reason: string | null;
+  size_bytes: number;
+}
+
+/** Body of `/api/ledger`. */
+export interface Ledger {
+  balanced: boolean;
+  problems: string[];
+  total: LedgerCounts;
+  files: FileLedger[];
+}
+
+export interface ColumnInfo {
+  name: string;
+  data_type: string;
+  nullable: boolean;
+}
+
+/** Entry of `/api/tables`. */
+export interface TableInfo {
+  name: string;
+  kind: string;
+  columns: ColumnInfo[];
+}
+
+/** Entry of `/api/views`. */
+export interface ViewInfo {
+  name: string;
+  sql: string;
+  chart: ChartInfo | null;
+}
+
+export interface ChartInfo {
+  /** `line`, `bar`, `area`, `scatter`, `table` or `number`. */
+  kind: string;
+  x: string | null;
+  y: string | null;
+  series: string | null;
+}
+
+/** A result column in JSON answers; some events name it by text alone. */
+export type ResultColumn = string | { name: string; data_type: string };
+
+/** Data of the `rows` event. */
+export interface NewestRows {
+  columns: ResultColumn[];
+  rows: unknown[][];
+}
+
+/** JSON answer of `/api/sql` and `/api/views/{name}/data`. */
+export interface QueryResult extends NewestRows {
+  truncated: boolean;
+  elapsed_ms: number;
+}
+
+/** Data of the `archive` event. */
+export interface ArchiveCommit {
+  version: number;
+}

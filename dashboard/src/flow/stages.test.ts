@@ -1,0 +1,42 @@
+import { expect, it } from "vitest";
+
+// The mock's made-up pipeline is a whole status: what the page makes of it is checked here.
+// @ts-expect-error plain JavaScript without types
+import { Simulation } from "../../mock/simulation.mjs";
+import type { Status } from "../api/types";
+import { rejects, stages, summary } from "./stages";
+
+interface Made {
+  status(): Status;
+}
+const made = (options: object): Status => (new (Simulation as new (options: object) => Made)({ now: 1_000_000, ...options })).status();
+const RATES = { clean: 1, rejected: 1, archived: 1 };
+
+it("shows each stage's own count, in the order of the way", () => {
+  const status = made({ ahead: 100 });
+  expect(stages(status, RATES).map(({ id, value }) => [id, value])).toEqual([
+    ["files", status.source.rows_read],
+    ["clean", status.clean.clean],
+    ["log", status.stream.partitions.reduce((sum, partition) => sum + partition.end_offset, 0)],
+    ["receive", status.receive.rows],
+    ["table", status.table.rows],
+    ["archive", status.archive.rows],
+  ]);
+  expect(rejects(status, RATES).value).toBe(status.clean.rejected);
+});
+
+it("says what is wrong on the stage where it is", () => {
+  const status = made({ ahead: 100 });
+  const trouble = (change: Partial<Status>): (string | null)[] => stages({ ...status, ...change }, RATES).map((stage) => stage.trouble?.replace("\u00a0", " ") ?? null);
+  expect(trouble({})[0]).toBe("1 file quarantined");
+  expect(trouble({ receive: { ...status.receive, gaps: 2 } })[3]).toBe("2 gaps in the log");
+  expect(trouble({ table: { ...status.table, bytes: status.table.limit_bytes } })[4]).toBe("nearly full");
+});
+
+it("tells the whole in one sentence for every state", () => {
+  const status = made({ ahead: 100 });
+  for (const state of ["starting", "running", "waiting", "draining", "done", "failed"] as const) {
+    expect(summary({ ...status, state }, null)).toMatch(/^[A-Z0-9].*\.$/);
+  }
+  expect(summary(made({ scene: "empty" }), null)).toBe("Waiting for the first file.");
+});

@@ -1,0 +1,149 @@
+/** All that the page knows, in one place: filled by the event stream, read by the panels. */
+
+import { ApiClient, ApiError } from "../api/client";
+import { readToken, writeToken } from "../api/token";
+import type { Ledger, NewestRows, Status, TableInfo, ViewInfo } from "../api/types";
+import { StreamLifecycle, type StreamState } from "../stream/lifecycle";
+import type { ServerEvent } from "../stream/protocol";
+import { resultFromJson, withTypes, type Result } from "../views/result";
+import { browserClock } from "./clock";
+import { remember, sampleOf, type Sample } from "./history";
+
+const SILENCE_MS = 15_000;
+
+export class Dashboard {
+  status = $state.raw<Status | null>(null);
+  ledger = $state.raw<Ledger | null>(null);
+  views = $state.raw<ViewInfo[] | null>(null);
+  tables = $state.raw<TableInfo[] | null>(null);
+  history = $state.raw<Sample[]>([]);
+  connection = $state.raw<StreamState>({ kind: "connecting", attempt: 0 });
+  /** When the last byte came; null before the first. */
+  aliveAt = $state.raw<number | null>(null);
+  /** Why the lists of views and tables could not be had. */
+  loadError = $state.raw<string | null>(null);
+  now = $state.raw(Date.now());
+  /** Counts the changes of the data, for what asks again after one. */
+  changes = $state.raw(0);
+
+  #rows = $state.raw<NewestRows | null>(null);
+  /** The event names the columns only: their types are those of the live table. */
+  readonly newest = $derived.by<Result | null>(() => {
+    if (this.#rows === null) return null;
+    const live = this.tables?.find((table) => table.name === "live")?.columns ?? [];
+    return resultFromJson(withTypes(this.#rows.columns, live), this.#rows.rows);
+  });
+
+  readonly api: ApiClient;
+  readonly #stream: StreamLifecycle;
+  #token: string | null = readToken();
+
+  constructor() {
+    const send: typeof fetch = (input, init) => fetch(input, init);
+    this.api = new ApiClient(send, () => this.#token);
+    this.#stream = new StreamLifecycle({
+      url: "/api/stream",
+      token: () => this.#token,
+      fetch: send,
+      clock: browserClock,
+      random: Math.random,
+      silenceMs: SILENCE_MS,
+      onState: (state) => {
+        this.connection = state;
+        if (state.kind === "live") void this.#loadAll();
+      },
+      onAlive: (at) => {
+        this.aliveAt = at;
+      },
+      onEvent: (event) => {
+        this.#take(event);
+      },
+    });
+  }
+
+  /** Starts; the function that it gives back ends it. */
+  start(): () => void {
+    this.#stream.start();
+    const tick = window.setInterval(() => (this.now = Date.now()), 1000);
+    const wake = (): void => {
+      if (!document.hidden) this.#stream.retryNow();
+    };
+    document.addEventListener("visibilitychange", wake);
+    window.addEventListener("online", wake);
+    return () => {
+      this.#stream.stop();
+      window.clearInterval(tick);
+      document.removeEventListener("visibilitychange", wake);
+      window.removeEventListener("online", wake);
+    };
+  }
+
+  retryNow(): void {
+    this.#stream.retryNow();
+  }
+
+  /** Takes the token that the person gave, and connects with it. */
+  signIn(token: string): void {
+    this.#token = token;
+    writeToken(token);
+    this.#stream.start();
+  }
+
+  /** On every connect: what changed while there was none is in these answers. */
+  async #loadAll(): Promise<void> {
+    try {
+      const [status, ledger, views, tables] = await Promise.all([
+        this.api.json<Status>("/api/status"),
+        this.api.json<Ledger>("/api/ledger"),
+        this.api.json<ViewInfo[]>("/api/views"),
+        this.api.json<TableInfo[]>("/api/tables"),
+      ]);
+      this.#takeStatus(status);
+      this.ledger = ledger;
+      this.views = views;
+      this.tables = tables;
+      this.loadError = null;
+    } catch (error) {
+      this.loadError = error instanceof ApiError ? error.message : "the server's answer could not be read";
+    }
+    this.changes += 1;
+  }
+
+  #take(event: ServerEvent): void {
+    const data: unknown = parse(event.data);
+    if (data === null) return;
+    switch (event.name) {
+      case "status":
+        this.#takeStatus(data as Status);
+        break;
+      case "ledger":
+        this.ledger = data as Ledger;
+        break;
+      case "rows":
+        this.#rows = data as NewestRows;
+        this.changes += 1;
+        break;
+      case "archive":
+        this.changes += 1;
+        break;
+      default:
+        // A newer server may send more.
+        break;
+    }
+  }
+
+  #takeStatus(status: Status): void {
+    if (this.status !== null && this.status.started_at !== status.started_at) this.history = [];
+    this.status = status;
+    this.now = Date.now();
+    this.history = remember(this.history, sampleOf(status, this.now));
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,83 @@
+/** A plot as ECharts draws it. */
+
+import { categoryAxis, formatValueTip, textStyle, timeAxis, tooltip, valueAxis, type Option } from "../chart/base";
+import type { Palette } from "../chart/palette";
+import { measure, utc } from "../format/format";
+import type { Series, XyPlot } from "./plot";
+
+export function plotOption(plot: XyPlot, palette: Palette): Option {
+  const several = plot.series.length > 1;
+  return {
+    useUTC: true,
+    textStyle: textStyle(palette),
+    grid: { left: 4, right: 14, top: several ? 34 : 24, bottom: 22, containLabel: true },
+    legend: {
+      show: several,
+      type: "plain",
+      left: 0,
+      top: 0,
+      itemWidth: 12,
+      itemHeight: 4,
+      itemGap: 14,
+      icon: "roundRect",
+      textStyle: textStyle(palette),
+      inactiveColor: palette.line2,
+    },
+    tooltip: plot.kind === "scatter" ? pointTip(plot, palette) : { ...tooltip(palette, "axis"), valueFormatter: formatValueTip },
+    xAxis: {
+      ...(plot.axis === "time" ? timeAxis(palette) : plot.axis === "value" ? numberAxis(palette, plot.kind === "scatter") : categoryAxis(palette, plot.categories)),
+      name: plot.x.name,
+      nameLocation: "middle",
+      nameGap: 27,
+      nameTextStyle: { ...textStyle(palette), color: palette.ink3 },
+    },
+    yAxis: {
+      ...valueAxis(palette),
+      scale: plot.kind === "scatter",
+      name: several ? "" : plot.y.name,
+      nameLocation: "end",
+      nameGap: 10,
+      nameTextStyle: { ...textStyle(palette), color: palette.ink3, align: "left" },
+    },
+    series: plot.series.map((series, index) => drawn(plot, series, colour(palette, several, index))),
+  };
+}
+
+function colour(palette: Palette, several: boolean, index: number): string {
+  return several ? (palette.series[index % palette.series.length] ?? palette.flow) : palette.flow;
+}
+
+/** Lines reach from edge to edge; points keep round numbers around them. */
+function numberAxis(palette: Palette, round: boolean): object {
+  return { ...valueAxis(palette), ...(round ? {} : { min: "dataMin", max: "dataMax" }), splitLine: { show: false }, axisLine: { show: true, lineStyle: { color: palette.line2 } } };
+}
+
+function drawn(plot: XyPlot, series: Series, color: string): object {
+  const common = { name: series.name, itemStyle: { color }, data: series.points };
+  switch (plot.kind) {
+    case "bar":
+      return { ...common, type: "bar", barMaxWidth: 46, itemStyle: { color, borderRadius: [2, 2, 0, 0] } };
+    case "scatter":
+      return { ...common, type: "scatter", symbolSize: 6, itemStyle: { color, opacity: 0.55 }, large: series.points.length > 3000 };
+    case "line":
+    case "area":
+      return {
+        ...common,
+        type: "line",
+        showSymbol: series.points.length === 1,
+        sampling: "lttb",
+        lineStyle: { width: 2, color },
+        ...(plot.kind === "area" ? { areaStyle: { color, opacity: 0.16 } } : {}),
+        ...(plot.kind === "area" && plot.series.length > 1 ? { stack: "all" } : {}),
+      };
+  }
+}
+
+function pointTip(plot: XyPlot, palette: Palette): object {
+  const show = (value: unknown): string => (plot.axis === "time" && typeof value === "number" ? utc(value) : typeof value === "number" ? measure(value) : String(value));
+  return {
+    ...tooltip(palette, "item"),
+    renderMode: "richText",
+    formatter: ({ value }: { value: [unknown, unknown] }) => `${plot.x.name}  ${show(value[0])}\n${plot.y.name}  ${formatValueTip(value[1])}`,
+  };
+}

@@ -1,0 +1,111 @@
+/** From a view's rows and its `chart` to what is drawn: pure. A chart that does not fit its rows says why. */
+
+import type { ChartInfo } from "../api/types";
+import { cell, type Column } from "../format/cell";
+import { numberOf, type Result } from "./result";
+
+/** More series than this cannot be told apart: the largest stay. */
+export const MOST_SERIES = 8;
+
+export type ChartKind = "line" | "area" | "bar" | "scatter";
+
+export interface Series {
+  name: string;
+  points: [number | string, number | null][];
+}
+
+export interface XyPlot {
+  kind: ChartKind;
+  x: Column;
+  y: Column;
+  axis: "time" | "value" | "category";
+  /** Names of the horizontal axis in order, for `category`. */
+  categories: string[];
+  series: Series[];
+  /** Series left out because there were more than `MOST_SERIES`. */
+  leftOut: number;
+}
+
+export type Plot =
+  | { kind: "xy"; plot: XyPlot }
+  | { kind: "number"; label: string; value: unknown; column: Column }
+  | { kind: "table" }
+  | { kind: "empty" }
+  | { kind: "misfit"; why: string };
+
+export function plotOf(chart: ChartInfo | null, result: Result): Plot {
+  if (result.rows.length === 0) return { kind: "empty" };
+  const kind = chart?.kind ?? "table";
+  switch (kind) {
+    case "table":
+      return { kind: "table" };
+    case "number":
+      return numberPlot(chart, result);
+    case "line":
+    case "area":
+    case "bar":
+    case "scatter":
+      return xyPlot(kind, chart, result);
+    default:
+      return { kind: "misfit", why: `this page has no chart of kind \`${kind}\`` };
+  }
+}
+
+function numberPlot(chart: ChartInfo | null, result: Result): Plot {
+  const name = chart?.y ?? chart?.x ?? null;
+  const at = name === null ? firstNumber(result, -1) : indexOf(result, name);
+  const column = result.columns[at ?? 0];
+  if (at === null || column === undefined) return { kind: "misfit", why: `the view has no column \`${name ?? "of numbers"}\`` };
+  return { kind: "number", label: column.name, value: result.rows[0]?.[at] ?? null, column };
+}
+
+function xyPlot(kind: ChartKind, chart: ChartInfo | null, result: Result): Plot {
+  const wanted = { x: chart?.x ?? null, y: chart?.y ?? null, series: chart?.series ?? null };
+  const xAt = wanted.x === null ? 0 : indexOf(result, wanted.x);
+  const yAt = wanted.y === null ? firstNumber(result, xAt ?? 0) : indexOf(result, wanted.y);
+  const seriesAt = wanted.series === null ? -1 : indexOf(result, wanted.series);
+  if (xAt === null || yAt === null || seriesAt === null) {
+    const missing = xAt === null ? wanted.x : yAt === null ? (wanted.y ?? "of numbers") : wanted.series;
+    return { kind: "misfit", why: `the view has no column \`${missing ?? ""}\`` };
+  }
+  const x = result.columns[xAt];
+  const y = result.columns[yAt];
+  if (x === undefined || y === undefined) return { kind: "empty" };
+  const axis = x.kind === "time" ? "time" : x.kind === "number" && kind !== "bar" ? "value" : "category";
+  const all = group(result, { x: xAt, y: yAt, series: seriesAt }, axis, y.name);
+  const largest = [...all].sort((left, right) => weight(right) - weight(left)).slice(0, MOST_SERIES);
+  const series = all.filter((one) => largest.includes(one));
+  const categories = axis === "category" ? [...new Set(series.flatMap((one) => one.points.map(([at]) => String(at))))] : [];
+  return { kind: "xy", plot: { kind, x, y, axis, categories, series, leftOut: all.length - series.length } };
+}
+
+function group(result: Result, at: { x: number; y: number; series: number }, axis: XyPlot["axis"], yName: string): Series[] {
+  const groups = new Map<string, Series>();
+  const xColumn = result.columns[at.x];
+  const seriesColumn = result.columns[at.series];
+  for (const row of result.rows) {
+    const name = seriesColumn === undefined ? yName : cell(row[at.series], seriesColumn);
+    const x = axis === "category" ? (xColumn === undefined ? "" : cell(row[at.x], xColumn)) : numberOf(row[at.x]);
+    if (x === null) continue;
+    const series = groups.get(name) ?? { name, points: [] };
+    series.points.push([x, numberOf(row[at.y])]);
+    groups.set(name, series);
+  }
+  const list = [...groups.values()];
+  if (axis !== "category") for (const series of list) series.points.sort(([left], [right]) => Number(left) - Number(right));
+  return list;
+}
+
+function weight(series: Series): number {
+  return series.points.reduce((sum, [, value]) => sum + Math.abs(value ?? 0), 0);
+}
+
+function indexOf(result: Result, name: string): number | null {
+  const at = result.columns.findIndex((column) => column.name === name);
+  return at < 0 ? null : at;
+}
+
+function firstNumber(result: Result, except: number): number | null {
+  const at = result.columns.findIndex((column, index) => index !== except && column.kind === "number");
+  return at < 0 ? null : at;
+}
