@@ -6,6 +6,8 @@
 pub(crate) mod embedded;
 pub(crate) mod publish;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use millstream_core::dedup::KeyHash;
@@ -48,10 +50,9 @@ pub(crate) struct Append {
     pub(crate) publisher: Option<PublisherProgress>,
     /// Files whose progress changed.
     pub(crate) files: Vec<FileProgress>,
-    /// Keys that dedup learned, with their event times.
-    pub(crate) dedup_added: Vec<(KeyHash, i64)>,
-    /// Keys that dedup forgot. A key that is in both lists stays.
-    pub(crate) dedup_removed: Vec<KeyHash>,
+    /// What dedup learned and forgot: the event time of each key that it holds now, none for one that it does not hold any
+    /// more.
+    pub(crate) dedup: BTreeMap<KeyHash, Option<i64>>,
 }
 
 impl Append {

@@ -239,11 +239,11 @@ impl Inner {
         for file in &append.files {
             batch.insert(&self.state, file_key(file.sequence), to_json(file));
         }
-        for key in &append.dedup_removed {
-            batch.remove(&self.dedup, key.as_slice());
-        }
-        for (key, event_time) in &append.dedup_added {
-            batch.insert(&self.dedup, key.as_slice(), event_time.to_le_bytes());
+        for (key, event_time) in &append.dedup {
+            match event_time {
+                Some(time) => batch.insert(&self.dedup, key.as_slice(), time.to_le_bytes()),
+                None => batch.remove(&self.dedup, key.as_slice()),
+            }
         }
         failpoint::hit("append.before");
         batch.commit().map_err(|source| LogError::Append { folder: self.folder.clone(), source })?;
@@ -318,11 +318,14 @@ impl Inner {
     fn trim(&self, archived: &Offsets, retention: Retention, now: i64) -> Result<u64, LogError> {
         let oldest = now.saturating_sub(i64::try_from(retention.age.as_micros()).unwrap_or(i64::MAX));
         let tails = self.lock_tails().partitions.clone();
-        let mut excess = tails.values().map(|tail| tail.bytes).sum::<u64>().saturating_sub(retention.bytes);
+        let total = tails.values().map(|tail| tail.bytes).sum::<u64>();
+        let over = total.saturating_sub(retention.bytes);
         let mut batch = self.database.batch();
         let mut gone: Vec<(TopicPartition, Offset, u64)> = Vec::new();
         for (&at, tail) in &tails {
             let end = archived.get(&at).copied().unwrap_or_default().min(tail.end);
+            // Each partition gives its part of what is too much.
+            let mut excess = u64::try_from(u128::from(over) * u128::from(tail.bytes) / u128::from(total.max(1))).unwrap_or(over);
             for guard in self.headers.range(record_key(at, tail.begin)..record_key(at, end.max(tail.begin))) {
                 let (offset, stored) = self.stored(guard)?;
                 if stored.timestamp_micros > oldest && excess == 0 {

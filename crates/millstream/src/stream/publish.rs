@@ -356,8 +356,8 @@ impl Publisher {
             outcomes.deduplicated = verdict.duplicates;
             outcomes.late = verdict.late;
             self.progress.dedup_high_micros = verdict.window_high;
-            pending.append.dedup_added.extend(verdict.added);
-            pending.append.dedup_removed.extend(verdict.removed);
+            pending.append.dedup.extend(verdict.removed.into_iter().map(|key| (key, None)));
+            pending.append.dedup.extend(verdict.added.into_iter().map(|(key, time)| (key, Some(time))));
         }
         let facts = Facts { name, start, rows: rows.clone() };
         let encode = |source| PublishError::Record { file: name.to_owned(), source };
