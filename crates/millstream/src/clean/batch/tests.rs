@@ -55,7 +55,7 @@ fn texts(values: &[Option<&str>]) -> ArrayRef {
 
 fn cleaned(clean: &Clean, batch: &RecordBatch) -> Result<Cleaned, CleanError> {
     let plan = FilePlan::new(clean, None, &KnownSchema::default(), batch.schema_ref()).unwrap();
-    let raw = batch.project(plan.source_columns()).unwrap();
+    let raw = batch.project(&plan.source_columns()).unwrap();
     BatchCleaner::new(Arc::new(plan)).unwrap().clean(100, &raw)
 }
 
