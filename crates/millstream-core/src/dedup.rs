@@ -68,7 +68,7 @@ pub struct Verdict {
     pub late: u64,
     /// Keys claimed, with the event time (0 without a window), microseconds. Put in place of what is kept for the same key.
     pub added: Vec<(KeyHash, i64)>,
-    /// Keys forgotten; none of them is in `added`.
+    /// Keys forgotten; none of them is in `added`. A key that came and went within the batch may be among them.
     pub removed: Vec<KeyHash>,
     /// Highest event time so far.
     pub window_high: Option<i64>,
@@ -223,7 +223,8 @@ impl Deduplicator {
     }
 }
 
-/// Keys claimed and forgotten in the same batch are neither added nor, unless they were kept before, removed.
+/// Brings both lists to the state at the end of the batch: what was claimed and forgotten is not added, what was forgotten and
+/// claimed anew is not removed.
 fn settle(
     added: &mut Vec<(KeyHash, i64)>,
     removed: &mut Vec<KeyHash>,

@@ -68,23 +68,18 @@ impl KnownSchema {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanRefusal {
     /// The file is quarantined, the others go on.
-    #[error("{reason}")]
-    Quarantine {
-        /// Names the column.
-        reason: String,
-    },
+    #[error("{0}")]
+    Quarantine(String),
     /// The run stops.
-    #[error("{reason}")]
-    Fail {
-        /// Names the column or the rule.
-        reason: String,
-    },
+    #[error("{0}")]
+    Fail(String),
 }
 
 /// What happens to the rows of a file.
 #[derive(Debug, Clone)]
 pub struct FilePlan {
-    known: KnownSchema,
+    /// The columns of the tables with this file; kept with the stream.
+    pub known: KnownSchema,
     /// Columns of clean rows: those of `known`, in order.
     pub output: SchemaRef,
     /// Where each of them comes from.
@@ -99,8 +94,8 @@ pub struct FilePlan {
     pub derived: Vec<PlannedDerived>,
     /// Rules, over the typed columns and then the derived ones.
     pub rules: Vec<PlannedRule>,
-    rules_hash: String,
-    source_columns: Vec<usize>,
+    /// Stands for what `[clean]` means: equal as long as it is.
+    pub rules_hash: String,
 }
 
 /// Where a column of clean rows comes from.
@@ -192,11 +187,11 @@ pub struct PlannedRule {
 
 impl PlanRefusal {
     fn quarantine(reason: String) -> Self {
-        Self::Quarantine { reason }
+        Self::Quarantine(reason)
     }
 
     fn fail(reason: String) -> Self {
-        Self::Fail { reason }
+        Self::Fail(reason)
     }
 }
 
@@ -225,7 +220,6 @@ impl FilePlan {
             output: Arc::new(known.arrow_schema()),
             known,
             output_from,
-            source_columns: resolved.source.iter().map(|column| column.index).collect(),
             source: resolved.source,
             columns: resolved.columns,
             filter,
@@ -243,29 +237,10 @@ impl FilePlan {
         Ok(plan)
     }
 
-    /// The columns of the tables with this file; kept with the stream.
-    #[must_use]
-    pub fn known(&self) -> &KnownSchema {
-        &self.known
-    }
-
-    /// Stands for what `[clean]` means: equal as long as it is.
-    #[must_use]
-    pub fn rules_hash(&self) -> &str {
-        &self.rules_hash
-    }
-
     /// Places of the top-level columns of the file that are read, ascending.
     #[must_use]
-    pub fn source_columns(&self) -> &[usize] {
-        &self.source_columns
-    }
-
-    /// Whether a row of the file can stop the run.
-    #[must_use]
-    pub fn can_fail(&self) -> bool {
-        self.rules.iter().any(|rule| rule.action == Action::Fail)
-            || self.columns.iter().any(|column| column.on_bad == OnBad::Fail)
+    pub fn source_columns(&self) -> Vec<usize> {
+        self.source.iter().map(|column| column.index).collect()
     }
 
     /// Columns that filter, derived columns and rules read: the typed ones, then the derived ones.
