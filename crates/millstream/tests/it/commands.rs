@@ -40,7 +40,7 @@ fn mistakes_in_the_pipeline_file_are_told_all_at_once() {
     for command in ["run", "check", "status", "tail", "reset"] {
         pipeline.call(command, &[]).assert_refused(&[
             "pipeline.toml:5",
-            "`wach`",
+            "source.wach: unknown key; did you mean `watch`?",
             "pipeline.toml:7",
             "stream.partitions",
             "clean.rules.fare.action",
