@@ -210,11 +210,11 @@ impl<'a> Again<'a> {
         let event_time = self.config.source.event_time.as_deref();
         let plan = FilePlan::new(&self.config.clean, event_time, &self.known, open.metadata.schema());
         let plan = Arc::new(plan.map_err(|error| error.to_string())?);
-        if file.rules_hash.as_deref() != Some(plan.rules_hash()) {
+        if file.rules_hash.as_deref() != Some(plan.rules_hash.as_str()) {
             return Err("the rules have changed since it was published".to_owned());
         }
-        self.known = plan.known().clone();
-        let columns: Vec<usize> = plan.source_columns().to_vec();
+        self.known = plan.known.clone();
+        let columns = plan.source_columns();
         let row_groups = 0..open.metadata.metadata().num_row_groups();
         let split = Split { file: Arc::new(open), row_groups, rows: 0..file.next_row, start: 0 };
         let batch_rows = self.config.stream.batch_rows.get();

@@ -53,7 +53,7 @@ impl DataFusionCleaner {
     async fn pass(&self, job: &Job, sends: bool) -> Result<(), CleanError> {
         let cleaner = BatchCleaner::new(Arc::clone(&job.plan))?;
         let batch_rows = self.rows_of_a_batch(job);
-        let mut rows = read::rows(Arc::clone(&self.store), &job.split, job.plan.source_columns(), batch_rows)?;
+        let mut rows = read::rows(Arc::clone(&self.store), &job.split, &job.plan.source_columns(), batch_rows)?;
         let mut expected = job.split.rows.start;
         while let Some(next) = rows.next().await {
             let (first_row, raw) = next?;

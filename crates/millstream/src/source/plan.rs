@@ -122,10 +122,10 @@ impl Planner {
         let event_time = config.source.event_time.as_deref();
         let plan = FilePlan::new(&config.clean, event_time, &self.known, open.metadata.schema());
         let plan = plan.map_err(|refusal| match refusal {
-            PlanRefusal::Quarantine { reason } => SourceError::Read { file: name.clone(), reason },
-            PlanRefusal::Fail { reason } => SourceError::Stop { file: name.clone(), reason },
+            PlanRefusal::Quarantine(reason) => SourceError::Read { file: name.clone(), reason },
+            PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
         })?;
-        let known = plan.known().clone();
+        let known = plan.known.clone();
         self.known = known.clone();
         let rows = rows_of(open.metadata.metadata());
         let start = Start {

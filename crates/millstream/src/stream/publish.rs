@@ -273,13 +273,13 @@ impl Publisher {
         file.size = start.size;
         file.tag.clone_from(&start.tag);
         file.rows = Some(start.rows);
-        file.rules_hash = Some(start.plan.rules_hash().to_owned());
+        file.rules_hash = Some(start.plan.rules_hash.clone());
         file.engine = Some(start.engine.to_owned());
         self.progress.known_schema = serde_json::to_value(&start.known).ok();
-        let hash = start.plan.rules_hash();
-        if self.progress.started_rules.as_ref().is_none_or(|rules| rules.hash != hash) {
+        let hash = &start.plan.rules_hash;
+        if self.progress.started_rules.as_ref().is_none_or(|rules| rules.hash != *hash) {
             let pipeline = self.config.text.clone();
-            self.progress.started_rules = Some(StartedRules { hash: hash.to_owned(), pipeline });
+            self.progress.started_rules = Some(StartedRules { hash: hash.clone(), pipeline });
         }
         info!(file = %file.file, rows = start.rows, from_row = file.next_row, "file started");
         pending.put(file.clone());
@@ -398,7 +398,7 @@ impl Publisher {
             rows: part.rows,
             found_at_micros,
             event_time_micros: part.event_time_micros,
-            rules_hash: facts.start.plan.rules_hash().to_owned(),
+            rules_hash: facts.start.plan.rules_hash.clone(),
         };
         *seq += 1;
         pending.bytes += part.value.len() as u64;
