@@ -2,6 +2,7 @@
 
 /// The names, in the order in which a batch meets them.
 pub(crate) const NAMES: &[&str] = &[
+    "log.created",
     "append.before",
     "append.after",
     "receive.before_insert",

@@ -426,7 +426,8 @@ impl From<LogError> for PipelineError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::InUse { .. } | LogError::OutOfRange { .. } => Self::Refused(chain(&error)),
-            LogError::Open { .. }
+            LogError::Create { .. }
+            | LogError::Open { .. }
             | LogError::Append { .. }
             | LogError::Read { .. }
             | LogError::Damaged { .. }

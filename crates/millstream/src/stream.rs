@@ -106,6 +106,14 @@ pub(crate) enum LogError {
         /// Folder of the log.
         folder: String,
     },
+    /// Making it failed.
+    #[error("cannot make the log `{folder}`")]
+    Create {
+        /// Folder of the log.
+        folder: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Opening failed.
     #[error("cannot open the log `{folder}`")]
     Open {

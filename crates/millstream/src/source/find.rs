@@ -18,6 +18,9 @@ use crate::stop::{Phase, StopToken};
 /// How often the source is listed while files are awaited.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Files that are looked at before they are accepted together: the first rows need not wait for the last footer.
+const FILES_AT_ONCE: usize = 64;
+
 /// Asks the publisher to give files their numbers, durably. It answers with their progress.
 #[derive(Debug)]
 pub(crate) struct Accept {
@@ -34,8 +37,8 @@ pub(crate) struct NewFile {
     pub(crate) found: FoundFile,
     /// When it was found.
     pub(crate) found_at_micros: i64,
-    /// Why it is quarantined at once.
-    pub(crate) quarantine: Option<String>,
+    /// Rows by its footer, or why it is quarantined at once.
+    pub(crate) rows: Result<u64, String>,
 }
 
 /// A file that has its number.
@@ -94,10 +97,13 @@ impl Finder {
             }
             self.board.message_info(format!("nothing matches {} yet: waiting for files", self.listing.patterns()));
         }
-        self.resume(&listed, &files, &accept).await?;
+        self.resume(&listed, &files).await?;
         loop {
-            let ready = self.ready(&listed, &mut known, &mut growing).await?;
-            self.accept(ready, &mut known, &accept, &files).await?;
+            for some in listed.chunks(FILES_AT_ONCE) {
+                let ready = self.ready(some, &mut known, &mut growing).await?;
+                self.accept(ready, &mut known, &accept, &files).await?;
+            }
+            growing.retain(|file, _| listed.iter().any(|found| found.file == *file));
             self.board.source_waits(self.watch && growing.is_empty());
             if !self.watch && growing.is_empty() {
                 return Ok(());
@@ -115,7 +121,6 @@ impl Finder {
         &self,
         listed: &[FoundFile],
         files: &mpsc::Sender<AcceptedFile>,
-        accept: &mpsc::Sender<Accept>,
     ) -> Result<(), SourceError> {
         let now: HashMap<&str, &FoundFile> = listed.iter().map(|found| (&*found.file, found)).collect();
         for progress in self.known.iter().filter(|progress| !progress.is_over()) {
@@ -128,7 +133,6 @@ impl Finder {
             };
             files.send(AcceptedFile { found, progress: progress.clone() }).await.map_err(|_| SourceError::Closed)?;
         }
-        debug_assert!(!accept.is_closed() || files.is_closed(), "the publisher takes both");
         Ok(())
     }
 
@@ -154,10 +158,11 @@ impl Finder {
                 self.tell_change(found, known);
                 continue;
             }
-            let new = |quarantine| NewFile { found: found.clone(), found_at_micros: now_micros(), quarantine };
+            let new = |rows| NewFile { found: found.clone(), found_at_micros: now_micros(), rows };
             if read::is_complete(&*self.listing.store(), found).await? {
                 growing.remove(&found.file);
-                ready.push(new(None));
+                let open = read::open(self.listing.store(), found.clone()).await;
+                ready.push(new(open.map(|open| open.rows()).map_err(|error| error.to_string())));
                 continue;
             }
             let now = Instant::now();
@@ -171,10 +176,9 @@ impl Finder {
             } else if now.duration_since(seen.since) >= self.settle {
                 growing.remove(&found.file);
                 let reason = format!("it has no valid Parquet footer, and had not grown for {:?}", self.settle);
-                ready.push(new(Some(reason)));
+                ready.push(new(Err(reason)));
             }
         }
-        growing.retain(|file, _| listed.iter().any(|found| found.file == *file));
         Ok(ready)
     }
 

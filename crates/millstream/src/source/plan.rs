@@ -7,7 +7,6 @@ use std::sync::Arc;
 use millstream_core::config::Config;
 use millstream_core::plan::{FilePlan, KnownSchema, PlanRefusal};
 use millstream_core::progress::FilePhase;
-use parquet::file::metadata::ParquetMetaData;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::warn;
 
@@ -127,7 +126,7 @@ impl Planner {
         })?;
         let known = plan.known.clone();
         self.known = known.clone();
-        let rows = rows_of(open.metadata.metadata());
+        let rows = open.rows();
         let start = Start {
             sequence: progress.sequence,
             size: open.found.size,
@@ -182,10 +181,6 @@ struct Planned {
 
 async fn send(work: &mpsc::Sender<Work>, item: Work) -> Result<(), SourceError> {
     work.send(item).await.map_err(|_| SourceError::Closed)
-}
-
-fn rows_of(metadata: &ParquetMetaData) -> u64 {
-    metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum()
 }
 
 /// The splits of a file that hold rows at or above `next_row`.

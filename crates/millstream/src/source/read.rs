@@ -33,6 +33,14 @@ pub(crate) struct OpenFile {
     pub(crate) e_tag: Option<String>,
 }
 
+impl OpenFile {
+    /// Rows by the footer.
+    pub(crate) fn rows(&self) -> u64 {
+        let groups = self.metadata.metadata().row_groups();
+        groups.iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum()
+    }
+}
+
 /// A piece of a file that is cleaned as one.
 #[derive(Debug, Clone)]
 pub(crate) struct Split {

@@ -83,41 +83,12 @@ impl std::fmt::Debug for EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens the log in `folder`, making it when it is not there. Blocks.
+    /// Opens the log in `folder`, making it when it is not there. Blocks. The caller holds the lock of the data folder.
     pub(crate) fn open(folder: &Path, partitions: u32) -> Result<Self, LogError> {
-        let name = folder.display().to_string();
-        let open = |source| match source {
-            fjall::Error::Locked => LogError::InUse { folder: name.clone() },
-            source => LogError::Open { folder: name.clone(), source },
-        };
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(128 * 1024 * 1024)
-            .worker_threads(2)
-            .open()
-            .map_err(open)?;
-        let small = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES / 2);
-        let values = || {
-            KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES)
-                .with_kv_separation(Some(KvSeparationOptions::default()))
-        };
-        let headers = database.keyspace("headers", small).map_err(open)?;
-        let values = database.keyspace("values", values).map_err(open)?;
-        let state = database.keyspace("state", small).map_err(open)?;
-        let dedup = database.keyspace("dedup", small).map_err(open)?;
-        let stream = stream_id(&database, &state, &name)?;
-        let inner = Inner {
-            folder: name,
-            stream,
-            database,
-            headers,
-            values,
-            state,
-            dedup,
-            tails: Mutex::default(),
-            appended: watch::Sender::new(0),
-        };
+        if !folder.exists() {
+            create(folder)?;
+        }
+        let inner = Inner::open(folder)?;
         let tails = inner.scan_tails(partitions)?;
         *inner.lock_tails() = tails;
         Ok(Self(Arc::new(inner)))
@@ -172,7 +143,57 @@ impl Log for EmbeddedLog {
     }
 }
 
+/// Makes a log whole before it gets its name: fjall cannot open what a kill left of one that was being made.
+fn create(folder: &Path) -> Result<(), LogError> {
+    let unnamed = folder.with_extension("new");
+    let error = |source| LogError::Create { folder: folder.display().to_string(), source };
+    if unnamed.exists() {
+        std::fs::remove_dir_all(&unnamed).map_err(error)?;
+    }
+    drop(Inner::open(&unnamed)?);
+    failpoint::hit("log.created");
+    std::fs::rename(&unnamed, folder).map_err(error)?;
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(error)
+}
+
 impl Inner {
+    fn open(folder: &Path) -> Result<Self, LogError> {
+        let name = folder.display().to_string();
+        let open = |source| match source {
+            fjall::Error::Locked => LogError::InUse { folder: name.clone() },
+            source => LogError::Open { folder: name.clone(), source },
+        };
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(128 * 1024 * 1024)
+            .worker_threads(2)
+            .open()
+            .map_err(open)?;
+        let small = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES / 2);
+        let values = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+        };
+        let headers = database.keyspace("headers", small).map_err(open)?;
+        let values = database.keyspace("values", values).map_err(open)?;
+        let state = database.keyspace("state", small).map_err(open)?;
+        let dedup = database.keyspace("dedup", small).map_err(open)?;
+        let stream = stream_id(&database, &state, &name)?;
+        Ok(Self {
+            folder: name,
+            stream,
+            database,
+            headers,
+            values,
+            state,
+            dedup,
+            tails: Mutex::default(),
+            appended: watch::Sender::new(0),
+        })
+    }
+
     fn lock_tails(&self) -> MutexGuard<'_, Tails> {
         // A panic while it was held can only have come before the batch was committed: what it holds is still true.
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)

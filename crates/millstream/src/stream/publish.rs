@@ -219,12 +219,12 @@ impl Publisher {
     fn accept(&mut self, request: Accept, pending: &mut Pending) {
         let mut accepted = Vec::with_capacity(request.files.len());
         for new in request.files {
-            let phase = match new.quarantine {
-                Some(reason) => {
-                    warn!(file = %new.found.file, %reason, "file quarantined");
-                    FilePhase::Quarantined { reason }
+            let (rows, phase) = match new.rows {
+                Ok(rows) => (Some(rows), FilePhase::Accepted),
+                Err(reason) => {
+                    self.tell_quarantine(&new.found.file, &reason);
+                    (None, FilePhase::Quarantined { reason })
                 }
-                None => FilePhase::Accepted,
             };
             let progress = FileProgress {
                 file: new.found.file.to_string(),
@@ -233,7 +233,7 @@ impl Publisher {
                 tag: new.found.tag,
                 found_at_micros: new.found_at_micros,
                 phase,
-                rows: None,
+                rows,
                 next_row: 0,
                 rules_hash: None,
                 engine: None,
@@ -298,10 +298,14 @@ impl Publisher {
         }
     }
 
+    fn tell_quarantine(&self, file: &str, reason: &str) {
+        warn!(%file, %reason, "file quarantined");
+        self.board.message_warn(format!("`{file}` is quarantined: {reason}"));
+    }
+
     fn quarantine(&mut self, sequence: u64, reason: String, pending: &mut Pending) {
         if let Some(mut file) = self.files.remove(&sequence) {
-            warn!(file = %file.file, %reason, "file quarantined");
-            self.board.message_warn(format!("`{}` is quarantined: {reason}", file.file));
+            self.tell_quarantine(&file.file, &reason);
             file.phase = FilePhase::Quarantined { reason };
             pending.put(file);
         }
