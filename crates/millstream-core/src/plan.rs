@@ -312,3 +312,6 @@ fn check_event_time(event_time: Option<&str>, known: &KnownSchema) -> Result<(),
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;
