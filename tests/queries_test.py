@@ -21,10 +21,10 @@ CLIENTS = 2
 SECONDS = 150
 FILES = ["2019-01", "2019-01.redelivery7500", "2020-11"]
 SETTINGS = {
-    "source.pace": '"1500 rows/s"',
+    "source.pace": '"900 rows/s"',
     "stream.batch_rows": "100",
     "stream.flush_interval": '"20ms"',
-    "archive.commit_interval": '"400ms"',
+    "archive.commit_interval": '"200ms"',
     "server.http": '"127.0.0.1:0"',
 }
 COUNT = "SELECT count(*), count(DISTINCT _file || ':' || CAST(_row AS VARCHAR)) FROM events"

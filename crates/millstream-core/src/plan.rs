@@ -243,6 +243,13 @@ impl FilePlan {
         self.source.iter().map(|column| column.index).collect()
     }
 
+    /// Whether a row can stop the run: then nothing of a split may be published before all of it was looked at.
+    #[must_use]
+    pub fn can_fail(&self) -> bool {
+        self.rules.iter().any(|rule| rule.action == Action::Fail)
+            || self.columns.iter().any(|column| column.on_bad == OnBad::Fail)
+    }
+
     /// Columns that filter, derived columns and rules read: the typed ones, then the derived ones.
     #[must_use]
     pub fn rule_schema(&self) -> Schema {

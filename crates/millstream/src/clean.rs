@@ -7,7 +7,6 @@ pub(crate) mod datafusion;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use millstream_core::plan::FilePlan;
 use tokio::sync::mpsc;

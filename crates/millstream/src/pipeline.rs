@@ -25,7 +25,7 @@ use crate::source::SourceError;
 use crate::source::find::Finder;
 use crate::source::list::Listing;
 use crate::source::plan::Planner;
-use crate::stop::{Phase, StopToken, stop_channel};
+use crate::stop::{Phase, StopSender, StopToken, stop_channel};
 use crate::stream::embedded::{self, EmbeddedLog, Retention};
 use crate::stream::publish::Publisher;
 use crate::stream::{Log, LogError, Recovered};
@@ -333,7 +333,7 @@ async fn supervise(
         tokio::select! {
             end = ends.recv() => match end {
                 None => break,
-                Some(end) => note(end, &mut first, &sender),
+                Some(end) => note(end, phase, &mut first, &sender),
             },
             () = told.reached(next), if phase < Phase::Abort => {
                 phase = next;
@@ -357,8 +357,13 @@ async fn supervise(
     Ok(state)
 }
 
-fn note(end: TaskEnd, first: &mut Option<TaskEnd>, stop: &crate::stop::StopSender) {
+/// Keeps the first error, and has the other stages stop.
+fn note(end: TaskEnd, phase: Phase, first: &mut Option<TaskEnd>, stop: &StopSender) {
     let Err(error) = &end.result else { return };
+    if error.is_consequence() && phase >= Phase::Drain {
+        // Told to stop, the publisher ends before those who feed it.
+        return;
+    }
     stop.raise(Phase::Abort);
     let replaces = first.as_ref().is_none_or(|first| matches!(&first.result, Err(known) if known.is_consequence()));
     if replaces && !(error.is_consequence() && first.is_some()) {

@@ -41,11 +41,6 @@ impl StopSender {
 }
 
 impl StopToken {
-    /// The phase now.
-    pub(crate) fn phase(&self) -> Phase {
-        *self.0.borrow()
-    }
-
     /// Waits until the phase is at least `phase`. Cancel safe. A dropped sender counts as abort.
     pub(crate) async fn reached(&mut self, phase: Phase) {
         // An error means that the sender is gone: nobody is left to wait for.

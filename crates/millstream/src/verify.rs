@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::DataFusionError;
@@ -214,7 +214,7 @@ impl<'a> Again<'a> {
             return Err("the rules have changed since it was published".to_owned());
         }
         self.known = plan.known.clone();
-        let columns: Vec<usize> = plan.source.iter().map(|column| column.index).collect();
+        let columns = plan.source_columns();
         let row_groups = 0..open.metadata.metadata().num_row_groups();
         let split = Split { file: Arc::new(open), row_groups, rows: 0..file.next_row, start: 0 };
         let batch_rows = self.config.stream.batch_rows.get();

@@ -124,7 +124,7 @@ impl Queries {
                 let columns = provider.schema().fields().iter().map(column).collect();
                 tables.push(TableInfo { name, kind: kind.to_owned(), columns });
             }
-            Ok(tables)
+            Ok::<_, QueryError>(tables)
         })
         .await
     }

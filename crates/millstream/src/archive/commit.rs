@@ -46,32 +46,26 @@ impl ArchiveTable {
     pub(crate) async fn commit(&self, window: &Window) -> Result<Committed, ArchiveError> {
         let schema = table_schema(&window.segments, self.partition_by != PartitionBy::None);
         let mut loaded = self.prepared(&schema).await?;
-        self.standing(window, &loaded)?;
+        if self.standing(window, &loaded)? == Standing::Landed {
+            return Ok(Committed { loaded, staged: Staged::default() });
+        }
+        let before = loaded.table.version().unwrap_or_default();
         let staged = self.stage(loaded.table.object_store(), window, &schema).await?;
         failpoint::hit("archive.staged");
         let mut tries = 0;
-        loop {
-            let error = match self.try_commit(&loaded, window, &staged).await {
-                Ok(()) => {
-                    failpoint::hit("archive.committed");
-                    None
-                }
-                Err(error) => Some(error),
-            };
-            // Whatever the commit said, the table itself tells what is true.
+        while let Err(source) = self.try_commit(&mut loaded, window, &staged).await {
+            // Whatever the library says of a commit, the table itself tells what is true.
             loaded = self.prepared(&schema).await?;
-            match (self.standing(window, &loaded)?, error) {
-                (Standing::Landed, _) => break,
-                (Standing::Open, Some(_)) if tries < TRIES => tries += 1,
-                (Standing::Open, Some(source)) => return Err(self.delta("commit to")(source)),
-                (Standing::Open, None) => {
-                    let gone = DeltaTableError::Generic("a commit that was acknowledged is not in the table".to_owned());
-                    return Err(self.delta("commit to")(gone));
-                }
+            match self.standing(window, &loaded)? {
+                Standing::Landed => break,
+                Standing::Open if tries < TRIES => tries += 1,
+                Standing::Open => return Err(self.delta("commit to")(source)),
             }
         }
-        let version = loaded.table.version().unwrap_or_default();
-        sync_files(&self.folder, &[format!("_delta_log/{version:020}.json")])?;
+        failpoint::hit("archive.committed");
+        let commits = before + 1..=loaded.table.version().unwrap_or_default();
+        let commits: Vec<String> = commits.map(|version| format!("_delta_log/{version:020}.json")).collect();
+        sync_files(&self.folder, &commits)?;
         Ok(Committed { loaded, staged })
     }
 
@@ -137,7 +131,8 @@ impl ArchiveTable {
         Ok(Standing::Open)
     }
 
-    async fn try_commit(&self, loaded: &Loaded, window: &Window, staged: &Staged) -> Result<(), DeltaTableError> {
+    /// Commits, and brings `loaded` to the version that was committed.
+    async fn try_commit(&self, loaded: &mut Loaded, window: &Window, staged: &Staged) -> Result<(), DeltaTableError> {
         failpoint::hit("archive.before_commit");
         let mut transactions: Vec<Transaction> =
             window.end.iter().map(|(&at, end)| self.transaction(&self.app_id(at), end.0)).collect();
@@ -151,10 +146,14 @@ impl ArchiveTable {
             .with_application_transactions(transactions)
             .with_max_retries(0)
             .with_cleanup_expired_logs(Some(false));
-        CommitBuilder::from(properties)
+        let committed = CommitBuilder::from(properties)
             .with_actions(staged.actions.clone())
             .build(Some(loaded.table.snapshot()?), loaded.table.log_store(), operation)
             .await?;
+        loaded.table.update_incremental(Some(committed.version())).await?;
+        loaded.offsets.extend(&window.end);
+        loaded.seqs.extend(seqs);
+        loaded.rows += staged.rows;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::stream::Recovered;
 use crate::stream::publish::Applied;
 use crate::stream::publish::rows::FILE;
 use crate::table::Window;
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 
 /// Files shown in a ledger at most: those under way and the newest of the others.
@@ -92,10 +92,9 @@ impl Books {
     pub(super) fn archived(&mut self, topic: Topic, window: &Window, rows: u64) {
         self.archived[side(topic)] = rows;
         for segment in &window.segments {
-            for (file, rows) in rows_by_file(&segment.batch) {
-                if let Some(&sequence) = self.sequences.get(&file) {
-                    self.add_pending(sequence, topic, -signed(rows));
-                }
+            if let Some((file, rows)) = rows_of_file(&segment.batch) {
+                let sequence = self.sequences.get(&file).copied();
+                sequence.into_iter().for_each(|sequence| self.add_pending(sequence, topic, -signed(rows)));
             }
         }
     }
@@ -212,8 +211,8 @@ fn add(total: &mut LedgerCounts, counts: &LedgerCounts) {
     total.in_flight += counts.in_flight;
 }
 
-/// How many rows of a segment are of which file. A record holds rows of one file; a merged segment is never in a window.
-fn rows_by_file(batch: &arrow::record_batch::RecordBatch) -> Option<(String, u64)> {
+/// File and number of the rows of a segment. A record holds rows of one file; a merged segment is never in a window.
+fn rows_of_file(batch: &arrow::record_batch::RecordBatch) -> Option<(String, u64)> {
     let column = batch.column_by_name(FILE)?.as_dictionary_opt::<Int32Type>()?;
     let name = column.values().as_string_opt::<i32>()?;
     (!column.is_empty()).then(|| (name.value(0).to_owned(), batch.num_rows() as u64))

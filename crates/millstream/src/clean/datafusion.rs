@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
-use millstream_core::config::clean::{Action, OnBad};
-use millstream_core::plan::FilePlan;
 use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
@@ -33,7 +31,7 @@ impl Cleaner for DataFusionCleaner {
     }
 
     async fn clean(&self, job: Job, mut stop: StopToken) {
-        let passes: &[bool] = if can_stop_the_run(&job.plan) { &[false, true] } else { &[true] };
+        let passes: &[bool] = if job.plan.can_fail() { &[false, true] } else { &[true] };
         for &sends in passes {
             let ended = tokio::select! {
                 () = stop.reached(Phase::Abort) => return,
@@ -50,19 +48,12 @@ impl Cleaner for DataFusionCleaner {
     }
 }
 
-/// Whether a row can stop the run: then nothing of a split may be published before all of it was looked at.
-fn can_stop_the_run(plan: &FilePlan) -> bool {
-    plan.columns.iter().any(|column| column.on_bad == OnBad::Fail)
-        || plan.rules.iter().any(|rule| rule.action == Action::Fail)
-}
-
 impl DataFusionCleaner {
     /// One pass over the split; sends what became of the rows only if `sends`.
     async fn pass(&self, job: &Job, sends: bool) -> Result<(), CleanError> {
         let cleaner = BatchCleaner::new(Arc::clone(&job.plan))?;
         let batch_rows = self.rows_of_a_batch(job);
-        let columns: Vec<usize> = job.plan.source.iter().map(|column| column.index).collect();
-        let mut rows = read::rows(Arc::clone(&self.store), &job.split, &columns, batch_rows)?;
+        let mut rows = read::rows(Arc::clone(&self.store), &job.split, &job.plan.source_columns(), batch_rows)?;
         let mut expected = job.split.rows.start;
         while let Some(next) = rows.next().await {
             let (first_row, raw) = next?;

@@ -108,8 +108,7 @@ fn archive_paths(archive: &Path) -> Result<Vec<PathBuf>, DataDirError> {
         if is_there(&path)?.is_none() {
             continue;
         }
-        let log = is_there(&path.join("_delta_log"))?;
-        if !log.is_some_and(|metadata| metadata.is_dir()) || !is_there(&path)?.is_some_and(|it| it.is_dir()) {
+        if !is_table(&path)? {
             return Err(DataDirError::NotOurs {
                 path,
                 reason: "does not look like a table of the archive (no `_delta_log`)",
@@ -118,6 +117,16 @@ fn archive_paths(archive: &Path) -> Result<Vec<PathBuf>, DataDirError> {
         found.push(path);
     }
     Ok(found)
+}
+
+/// A folder with a Delta log, or one that was made for a table and is still empty.
+fn is_table(path: &Path) -> Result<bool, DataDirError> {
+    if !is_there(path)?.is_some_and(|metadata| metadata.is_dir()) {
+        return Ok(false);
+    }
+    let has_log = is_there(&path.join("_delta_log"))?.is_some_and(|metadata| metadata.is_dir());
+    let mut entries = std::fs::read_dir(path).map_err(failed("listing", path))?;
+    Ok(has_log || entries.next().is_none())
 }
 
 /// What is at a path itself, links not followed.

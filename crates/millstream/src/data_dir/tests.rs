@@ -127,6 +127,7 @@ fn reset_removes_what_is_ours_and_nothing_else() {
     std::fs::write(data_dir.join("log/deep/journal"), "x").unwrap();
     std::fs::write(data_dir.join("notes.txt"), "of a person").unwrap();
     std::fs::create_dir_all(config.archive.path.join("rows/_delta_log")).unwrap();
+    std::fs::create_dir_all(config.archive.path.join("rejects")).unwrap();
 
     let planned = reset(&config, false, true).unwrap();
     assert!(data_dir.join("log/deep/journal").exists(), "a dry run removes nothing");

@@ -16,7 +16,7 @@ use super::read::{OpenFile, Split};
 use super::{SourceError, read};
 use crate::clean::{CleanError, CleanedBatch, Cleaner, Job};
 use crate::stop::{Phase, StopToken};
-use crate::supervise::Tasks;
+use crate::supervise::{TaskError, Tasks};
 
 /// Cleaned batches that a split may be ahead of the publisher.
 const BATCHES_AHEAD: usize = 4;
@@ -164,7 +164,7 @@ impl Planner {
             tasks.spawn_work("split", async move {
                 cleaner.clean(job, stop).await;
                 drop(slot);
-                Ok(())
+                Ok::<(), TaskError>(())
             });
             send(work, Work::Split(receiver)).await?;
         }

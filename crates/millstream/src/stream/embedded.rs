@@ -92,7 +92,6 @@ impl EmbeddedLog {
         };
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
-            .max_write_buffer_size(Some(4 * MEMTABLE_BYTES))
             .max_journaling_size(128 * 1024 * 1024)
             .worker_threads(2)
             .open()

@@ -1,5 +1,9 @@
 //! The commands as a person or a script meets them.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::program::Pipeline;
@@ -40,7 +44,7 @@ fn mistakes_in_the_pipeline_file_are_told_all_at_once() {
     for command in ["run", "check", "status", "tail", "reset"] {
         pipeline.call(command, &[]).assert_refused(&[
             "pipeline.toml:5",
-            "`wach`",
+            "source.wach: unknown key; did you mean `watch`?",
             "pipeline.toml:7",
             "stream.partitions",
             "clean.rules.fare.action",
@@ -184,8 +188,27 @@ fn verify_finds_rows_that_are_gone() {
 }
 
 #[test]
-fn tail_wants_a_running_pipeline() {
-    Pipeline::new("").call("tail", &[]).assert_refused(&["does not run"]);
+fn tail_prints_the_newest_rows_and_then_those_that_come() {
+    let pipeline = Pipeline::with_source("watch = true", "");
+    pipeline.call("tail", &[]).assert_refused(&["does not run"]);
+    pipeline.add_file("a.parquet", 3);
+    let run = pipeline.start();
+    let mut tail = pipeline.command("tail", &["--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut seen = BTreeSet::new();
+    let mut read = |rows: usize| {
+        while seen.len() < rows {
+            let row: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            assert!(seen.insert(format!("{}:{}", row["_file"], row["_row"])), "{row} twice");
+        }
+    };
+    read(3);
+    pipeline.add_file("b.parquet", 4);
+    read(7);
+    run.signal("INT");
+    assert_eq!(run.end().0.code(), Some(0));
+    // It ends with the pipeline.
+    assert_eq!(tail.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn another_host_or_site_is_refused_everywhere() {
 
 #[test]
 fn a_token_guards_the_api() {
-    let (pipeline, run) = archived(1, "token = \"open sesame\"\n");
+    let (pipeline, run) = archived(1, "token = \"open-sesame\"\n");
     for path in ["/api/status", "/api/ledger", "/api/stream", "/metrics"] {
         let answer = get(&run, path);
         assert_eq!(answer.status, 401, "{path}");
@@ -131,7 +131,7 @@ fn a_token_guards_the_api() {
         let wrong = request(&run, "GET", path, &[("Host", run.host()), ("Authorization", "Bearer open")], "");
         assert_eq!(wrong.status, 401, "{path}");
     }
-    let shown = [("Host", run.host()), ("Authorization", "Bearer open sesame")];
+    let shown = [("Host", run.host()), ("Authorization", "Bearer open-sesame")];
     assert_eq!(request(&run, "GET", "/api/status", &shown, "").status, 200);
     assert_eq!(get(&run, "/livez").status, 200);
     // The commands find the token in `run.json`.

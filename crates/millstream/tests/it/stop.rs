@@ -24,7 +24,7 @@ fn a_signal_drains_and_nothing_is_lost() {
         pipeline.replace("pace = \"500 rows/s\"", "pace = \"max\"");
         let rest = pipeline.call("run", &["--until-done", "--json"]);
         assert_eq!(rest.code, 0, "{rest:?}");
-        let counted = "SELECT count(*) AS n, count(DISTINCT (_file, _row)) AS d FROM archive";
+        let counted = "SELECT count(*) AS n, count(DISTINCT _file || ':' || _row) AS d FROM archive";
         assert_eq!(pipeline.call("sql", &[counted, "--json"]).stdout, "{\"n\":2000,\"d\":2000}\n");
     }
 }
