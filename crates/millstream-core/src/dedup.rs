@@ -244,6 +244,7 @@ fn settle(
 struct Times<'a>(Option<&'a arrow::array::TimestampMicrosecondArray>);
 
 impl<'a> Times<'a> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
     fn new(name: Option<&str>, batch: &'a RecordBatch) -> Result<Self, DedupError> {
         let Some(name) = name else { return Ok(Self(None)) };
         let column = batch.column_by_name(name).ok_or_else(|| DedupError::NoColumn { name: name.to_owned() })?;

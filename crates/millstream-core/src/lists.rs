@@ -1,8 +1,9 @@
-//! Lists of names, one a row: which masks cover it.
+//! Columns that are made for rows, whatever is in them: their numbers, and lists of texts. Here, where loops are optimised
+//! also in development.
 
 use std::sync::Arc;
 
-use arrow::array::{ListArray, StringArray};
+use arrow::array::{Int64Array, ListArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 
@@ -10,6 +11,14 @@ use arrow::datatypes::{DataType, Field};
 #[must_use]
 pub fn text_list_type() -> DataType {
     DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)))
+}
+
+/// `first`, `first + 1`, … for so many rows.
+#[must_use]
+pub fn row_numbers(first: u64, rows: usize) -> Int64Array {
+    let first = i64::try_from(first).unwrap_or(i64::MAX);
+    let end = first.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
+    Int64Array::from_iter_values(first..end)
 }
 
 /// A list of texts from the texts of each row.

@@ -17,9 +17,8 @@ use arrow::datatypes::{
     Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use chrono::{DateTime, NaiveDate};
-
 const MICROS_PER_SECOND: i64 = 1_000_000;
+const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// The row as a JSON object, its columns in order.
 #[must_use]
@@ -40,19 +39,28 @@ pub fn row_json(batch: &RecordBatch, row: usize) -> String {
 
 /// The value as people read it in a reason: a text in backticks, cut at 80 characters; all else as in JSON, without quotes.
 #[must_use]
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 pub fn readable(array: &ArrayRef, row: usize) -> String {
     if array.is_null(row) {
         return "null".to_owned();
     }
-    let mut json = String::new();
-    push_value(&mut json, array, row);
-    let quoted = serde_json::from_str::<String>(&json).ok();
-    let text = quoted.as_ref().unwrap_or(&json);
-    let cut: String = text.chars().take(80).collect();
-    let dots = if cut.len() < text.len() { "…" } else { "" };
-    match array.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => format!("`{cut}{dots}`"),
-        _ => format!("{cut}{dots}"),
+    let text = match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().value(row),
+        DataType::LargeUtf8 => array.as_string::<i64>().value(row),
+        DataType::Utf8View => array.as_string_view().value(row),
+        _ => {
+            let mut json = String::new();
+            push_value(&mut json, array, row);
+            return shortened(json.trim_matches('"'));
+        }
+    };
+    format!("`{}`", shortened(text))
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -80,20 +88,43 @@ pub fn decimal_text(digits: i128, scale: u8) -> String {
     if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// `2019-02-03`.
+/// `2019-02-03`. Years outside of 0 to 9999 have a sign.
 #[must_use]
 pub fn date_text(days: i32) -> String {
-    NaiveDate::default()
-        .checked_add_signed(chrono::TimeDelta::days(i64::from(days)))
-        .map_or_else(|| format!("day {days}"), |date| date.format("%Y-%m-%d").to_string())
+    let (year, month, day) = civil(i64::from(days));
+    let sign = if (0..=9999).contains(&year) {
+        ""
+    } else if year < 0 {
+        "-"
+    } else {
+        "+"
+    };
+    format!("{sign}{:04}-{month:02}-{day:02}", year.abs())
 }
 
 /// `2019-02-03T04:05:06Z`.
 #[must_use]
 pub fn timestamp_text(micros: i64) -> String {
-    let Some(time) = DateTime::from_timestamp_micros(micros) else { return format!("microsecond {micros}") };
-    let format = if micros % MICROS_PER_SECOND == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
-    time.format(format).to_string()
+    let days = micros.div_euclid(MICROS_PER_DAY);
+    let of_day = micros.rem_euclid(MICROS_PER_DAY);
+    let (seconds, fraction) = (of_day / MICROS_PER_SECOND, of_day % MICROS_PER_SECOND);
+    let date = i32::try_from(days).map_or_else(|_| format!("day {days}"), date_text);
+    let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if fraction == 0 { format!("{date}T{time}Z") } else { format!("{date}T{time}.{fraction:06}Z") }
+}
+
+/// Year, month and day of the days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level
+/// Date Algorithms": eras of 400 years that begin on 1 March).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 fn push_string(json: &mut String, text: &str) {
@@ -117,8 +148,8 @@ fn push_display(json: &mut String, value: impl std::fmt::Display) {
     let _ = write!(json, "{value}");
 }
 
-fn push_float(json: &mut String, value: f64, shortest: String) {
-    if value.is_finite() { json.push_str(&shortest) } else { push_string(json, &shortest) }
+fn push_float(json: &mut String, value: f64, shortest: &str) {
+    if value.is_finite() { json.push_str(shortest) } else { push_string(json, shortest) }
 }
 
 fn push_time(json: &mut String, micros: Option<i64>, zoned: bool) {
@@ -126,9 +157,9 @@ fn push_time(json: &mut String, micros: Option<i64>, zoned: bool) {
     push_string(json, if zoned { &text } else { text.trim_end_matches('Z') });
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm a type")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn push_value(json: &mut String, array: &dyn Array, row: usize) {
-    if array.is_null(row) {
+    if array.is_null(row) || *array.data_type() == DataType::Null {
         json.push_str("null");
         return;
     }
@@ -152,11 +183,11 @@ fn push_value(json: &mut String, array: &dyn Array, row: usize) {
             } else {
                 float_text(f64::from(value))
             };
-            push_float(json, f64::from(value), shortest);
+            push_float(json, f64::from(value), &shortest);
         }
         DataType::Float64 => {
             let value = array.as_primitive::<Float64Type>().value(row);
-            push_float(json, value, float_text(value));
+            push_float(json, value, &float_text(value));
         }
         DataType::Decimal128(_, scale) => {
             let digits = array.as_primitive::<Decimal128Type>().value(row);
@@ -236,4 +267,86 @@ fn push_hex(json: &mut String, bytes: &[u8]) {
         push_display(json, format_args!("{byte:02x}"));
     }
     json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int64Array, ListArray,
+        NullArray, StringArray, StructArray, TimestampNanosecondArray, UInt64Array,
+    };
+    use arrow::datatypes::{Field, Int8Type};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json(array: impl Array + 'static) -> String {
+        let array: ArrayRef = Arc::new(array);
+        let batch = RecordBatch::try_from_iter_with_nullable(vec![("x", array, true)]).unwrap();
+        (0..batch.num_rows()).map(|row| row_json(&batch, row)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_type_has_its_own_text() {
+        let nested = StructArray::from(vec![(
+            Arc::new(Field::new("b", DataType::Utf8, true)),
+            Arc::new(StringArray::from(vec![Some("c"), None])) as ArrayRef,
+        )]);
+        let lists = ListArray::from_iter_primitive::<Int8Type, _, _>(vec![Some(vec![Some(1), None]), None]);
+        let cases = [
+            (json(Int64Array::from(vec![Some(i64::MIN), None])), r#"{"x":-9223372036854775808} {"x":null}"#),
+            (json(UInt64Array::from(vec![u64::MAX])), r#"{"x":"18446744073709551615"}"#),
+            (
+                json(Float64Array::from(vec![1.0, 0.1, -0.0, 1e20, 1e-7])),
+                r#"{"x":1} {"x":0.1} {"x":-0.0} {"x":1e20} {"x":1e-7}"#,
+            ),
+            (json(Float64Array::from(vec![f64::NAN, f64::NEG_INFINITY])), r#"{"x":"NaN"} {"x":"-Infinity"}"#),
+            (json(Float32Array::from(vec![0.1])), r#"{"x":0.1}"#),
+            (
+                json(Decimal128Array::from(vec![-5, 1250]).with_precision_and_scale(10, 2).unwrap()),
+                r#"{"x":"-0.05"} {"x":"12.50"}"#,
+            ),
+            (json(StringArray::from(vec!["a\"\\\n\u{1}é"])), "{\"x\":\"a\\\"\\\\\\n\\u0001é\"}"),
+            (json(BinaryArray::from(vec![b"\x00\xff".as_slice()])), r#"{"x":"00ff"}"#),
+            (json(Date32Array::from(vec![-1, 18_000])), r#"{"x":"1969-12-31"} {"x":"2019-04-14"}"#),
+            (
+                json(TimestampNanosecondArray::from(vec![1_500_000_999]).with_timezone("UTC")),
+                r#"{"x":"1970-01-01T00:00:01.500000Z"}"#,
+            ),
+            (json(TimestampNanosecondArray::from(vec![0])), r#"{"x":"1970-01-01T00:00:00"}"#),
+            (json(["a", "b"].into_iter().collect::<DictionaryArray<Int8Type>>()), r#"{"x":"a"} {"x":"b"}"#),
+            (json(nested), r#"{"x":{"b":"c"}} {"x":{"b":null}}"#),
+            (json(lists), r#"{"x":[1,null]} {"x":null}"#),
+            (json(NullArray::new(1)), r#"{"x":null}"#),
+        ];
+        for (found, expected) in cases {
+            assert_eq!(found, expected);
+            for object in found.split(' ') {
+                assert!(serde_json::from_str::<serde_json::Value>(object).is_ok(), "{object}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_where_people_read_them() {
+        let long: ArrayRef = Arc::new(StringArray::from(vec!["é".repeat(100)]));
+        assert_eq!(readable(&long, 0), format!("`{}…`", "é".repeat(80)));
+    }
+
+    proptest! {
+        #[test]
+        fn dates_and_times_are_those_of_the_calendar(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
+            let time = chrono::DateTime::from_timestamp_micros(micros).unwrap();
+            let format = if micros % MICROS_PER_SECOND == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
+            prop_assert_eq!(timestamp_text(micros), time.format(format).to_string());
+        }
+
+        #[test]
+        fn floats_read_back_as_they_were(value in any::<f64>()) {
+            let read: f64 = float_text(value).parse().unwrap();
+            prop_assert!(read.to_bits() == value.to_bits() || (read.is_nan() && value.is_nan()));
+        }
+    }
 }

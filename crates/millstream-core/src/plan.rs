@@ -319,3 +319,6 @@ fn check_event_time(event_time: Option<&str>, known: &KnownSchema) -> Result<(),
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,9 +185,8 @@ impl ColumnType {
             return true;
         }
         match (self, wider) {
-            (Self::Float32, Self::Float64) => true,
+            (Self::Float32, Self::Float64) | (Self::Int8 | Self::Int16, Self::Float32) => true,
             (from, Self::Float64) if from.is_integer() => true,
-            (Self::Int8 | Self::Int16, Self::Float32) => true,
             (from, Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64) if from.is_integer() => {
                 from.decimal_digits() <= wider.decimal_digits()
             }
@@ -348,6 +347,7 @@ pub fn source_type(arrow: &DataType) -> Result<SourceType, UnsupportedType> {
     Ok(SourceType { becomes: ValueType::Scalar(scalar), local_time: false })
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn nested_type(arrow: &DataType) -> Result<ValueType, UnsupportedType> {
     match arrow {
         DataType::List(item)
@@ -367,9 +367,10 @@ fn nested_type(arrow: &DataType) -> Result<ValueType, UnsupportedType> {
             )),
             _ => Err(UnsupportedType(arrow.clone())),
         },
-        DataType::Null | DataType::Struct(_) => Err(UnsupportedType(arrow.clone())),
         // A time of day inside of a nested type cannot be turned to a number by one cast of the whole.
-        DataType::Time32(_) | DataType::Time64(_) => Err(UnsupportedType(arrow.clone())),
+        DataType::Null | DataType::Struct(_) | DataType::Time32(_) | DataType::Time64(_) => {
+            Err(UnsupportedType(arrow.clone()))
+        }
         other => source_type(other).map(|source| source.becomes),
     }
 }

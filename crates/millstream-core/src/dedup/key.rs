@@ -35,6 +35,7 @@ enum KeyColumn<'a> {
 }
 
 impl<'a> KeyColumns<'a> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
     pub(super) fn new(key: &[String], batch: &'a RecordBatch) -> Result<Self, DedupError> {
         let column = |name: &String| {
             let array = batch.column_by_name(name).ok_or_else(|| DedupError::NoColumn { name: name.clone() })?;

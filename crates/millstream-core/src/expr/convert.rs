@@ -121,6 +121,7 @@ fn by_form(expr: &Expr, to: ColumnType, forms: Vec<TimeForm>) -> Expr {
     Expr::Case { branches: forms.into_iter().map(branch).collect(), otherwise: None }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn from_float(expr: Expr, from: ColumnType, to: ColumnType) -> Expr {
     use CompareOp::{Greater, GreaterOrEqual, Less};
     match to {

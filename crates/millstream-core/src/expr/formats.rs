@@ -222,7 +222,7 @@ impl Format {
                     continue;
                 }
                 Part::OptionalFraction => {
-                    pattern.push_str(&format!(r"((?:\.{FRACTION})?)"));
+                    pattern.push_str(&[r"((?:\.", FRACTION, ")?)"].concat());
                     continue;
                 }
                 Part::Directive('Y') => YEAR,
@@ -233,7 +233,7 @@ impl Format {
                 Part::Directive('z') => ZONE,
                 Part::Directive(_) => SIXTY,
             };
-            pattern.push_str(&format!("({group})"));
+            pattern.push_str(&["(", group, ")"].concat());
         }
         whole(&pattern)
     }

@@ -141,7 +141,7 @@ pub fn call(name: &str, args: Vec<Expr>) -> Result<Expr, SqlRefusal> {
             }
             Ok(Expr::Call { function: Function::ConcatWs, args: parts })
         }
-        "coalesce" => coalesce(args),
+        "coalesce" => coalesce(&args),
         "nullif" => {
             let [value, not] = exactly(name, args)?;
             let (left, right) = build::unify(value, not)?;
@@ -220,7 +220,7 @@ fn truncate(name: &str, unit: &Expr, value: Expr) -> Result<Expr, SqlRefusal> {
     Ok(Expr::Call { function, args: vec![value] })
 }
 
-fn coalesce(args: Vec<Expr>) -> Result<Expr, SqlRefusal> {
+fn coalesce(args: &[Expr]) -> Result<Expr, SqlRefusal> {
     let last = args.last().cloned().ok_or_else(|| count_wrong("coalesce", "at least 1"))?;
     let branches =
         args[..args.len() - 1].iter().map(|arg| (arg.clone().is_null().negated(), arg.clone())).collect::<Vec<_>>();
@@ -251,6 +251,7 @@ fn count_wrong(name: &str, count: &str) -> SqlRefusal {
     SqlRefusal::Types(format!("`{name}` takes {count} operands"))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn text_literal(name: &str, arg: Expr) -> Result<Expr, SqlRefusal> {
     match arg {
         Expr::Literal(Literal { value: Value::Text(_), .. }) => Ok(arg),
@@ -259,6 +260,7 @@ fn text_literal(name: &str, arg: Expr) -> Result<Expr, SqlRefusal> {
 }
 
 /// A literal text that is not empty, for engines differ on empty ones.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn fixed_text(name: &str, arg: Expr) -> Result<Expr, SqlRefusal> {
     match &arg {
         Expr::Literal(Literal { value: Value::Text(text), .. }) if !text.is_empty() => Ok(arg),
@@ -267,6 +269,7 @@ fn fixed_text(name: &str, arg: Expr) -> Result<Expr, SqlRefusal> {
 }
 
 /// A literal of 1 to 10,000, as int64.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn fixed_count(name: &str, arg: Expr) -> Result<Expr, SqlRefusal> {
     match &arg {
         Expr::Literal(Literal { value: Value::Integer(1..=10_000), .. }) => Ok(arg),

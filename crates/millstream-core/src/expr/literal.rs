@@ -110,6 +110,7 @@ impl Literal {
     /// The same value in another type; none if that type does not hold it exactly. (A float64 takes the nearest value, for
     /// that is what writing `0.1` there means.)
     #[must_use]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
     pub fn fold(&self, to: ColumnType) -> Option<Self> {
         if self.column_type == to || self.value == Value::Null {
             return Some(Self::new(self.value.clone(), to));
@@ -146,6 +147,7 @@ impl Literal {
         Some(Self::new(value, to))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
     fn as_integer(&self) -> Option<i128> {
         match &self.value {
             Value::Integer(value) => Some(i128::from(*value)),
@@ -154,6 +156,7 @@ impl Literal {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
     fn as_decimal(&self) -> Option<(i128, u8)> {
         match &self.value {
             Value::Integer(value) => Some((i128::from(*value), 0)),
@@ -162,6 +165,7 @@ impl Literal {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
     fn as_float(&self) -> Option<f64> {
         match &self.value {
             #[expect(clippy::cast_precision_loss, reason = "the nearest float is meant")]

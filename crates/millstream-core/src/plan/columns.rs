@@ -319,6 +319,7 @@ fn null_when(input: &Expr, declared: Option<&Column>, everywhere: &[String]) -> 
     (!list.is_empty()).then(|| Expr::InList { expr: Box::new(input.clone()), list })
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn token_value(token: &str, of: ColumnType) -> Option<Literal> {
     match of {
         ColumnType::Boolean => token.parse().ok().map(Literal::boolean),

@@ -9,21 +9,21 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, Scalar, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::kernels::{numeric, zip::zip};
+use arrow::compute::kernels::zip::zip;
 use arrow::compute::{filter_record_batch, nullif};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use millstream_core::config::clean::{Action, OnBad};
-use millstream_core::lists::{covering, text_list_type};
+use millstream_core::lists::{covering, row_numbers, text_list_type};
 use millstream_core::plan::{FilePlan, OutputFrom};
 use thiserror::Error;
 
 use self::columns::{ColumnSteps, Typed};
-use self::rejects::{Broken, Breach};
+use self::rejects::{Breach, Broken};
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -118,7 +118,8 @@ impl BatchCleaner {
         let rule_schema = Arc::new(plan.rule_schema());
         let typed_fields = rule_schema.fields()[..plan.columns.len()].to_vec();
         let typed_schema = Arc::new(Schema::new(typed_fields));
-        let columns = plan.columns.iter().map(|column| ColumnSteps::of_column(&plan, column)).collect::<Result<_, _>>()?;
+        let columns =
+            plan.columns.iter().map(|column| ColumnSteps::of_column(&plan, column)).collect::<Result<_, _>>()?;
         let on_typed = |what: &str, expr| emit::physical(expr, &typed_schema).map_err(CleanError::expression(what));
         let filter = plan.filter.as_ref().map(|keep| on_typed("clean.filter.keep", keep)).transpose()?;
         let derived = plan
@@ -131,7 +132,10 @@ impl BatchCleaner {
             .iter()
             .map(|rule| {
                 let on_rules = |expr| emit::physical(expr, &rule_schema).map_err(CleanError::expression(&rule.name));
-                Ok(RuleSteps { passes: on_rules(&rule.passes)?, clamped: rule.clamped.as_ref().map(on_rules).transpose()? })
+                Ok(RuleSteps {
+                    passes: on_rules(&rule.passes)?,
+                    clamped: rule.clamped.as_ref().map(on_rules).transpose()?,
+                })
             })
             .collect::<Result<_, CleanError>>()?;
         let mut fields = plan.output.fields().to_vec();
@@ -224,7 +228,12 @@ impl BatchCleaner {
     }
 
     /// Which rules are broken by which rows. An open row that breaks a rule with action fail ends it all.
-    fn broken_rules(&self, under: &Under<'_>, seen: &RecordBatch, open: &BooleanBuffer) -> Result<BrokenRules, CleanError> {
+    fn broken_rules(
+        &self,
+        under: &Under<'_>,
+        seen: &RecordBatch,
+        open: &BooleanBuffer,
+    ) -> Result<BrokenRules, CleanError> {
         let mut broken = BrokenRules { rejecting: Vec::new(), acting: Vec::new() };
         for (place, (rule, steps)) in self.plan.rules.iter().zip(&self.rules).enumerate() {
             let passes = evaluate_condition(&rule.name, &steps.passes, seen)?;
@@ -289,7 +298,7 @@ impl BatchCleaner {
             OutputFrom::Derived(place) => Arc::clone(&under.values[self.columns.len() + place]),
         };
         let mut columns: Vec<ArrayRef> = self.plan.output_from.iter().map(from).collect();
-        columns.push(row_numbers(under.first_row, rows)?);
+        columns.push(Arc::new(row_numbers(under.first_row, rows)));
         let marks: ArrayRef = if under.marks.is_empty() {
             new_null_array(&text_list_type(), rows)
         } else {
@@ -308,13 +317,6 @@ impl BatchCleaner {
 struct BrokenRules {
     rejecting: Vec<Breach>,
     acting: Vec<(usize, BooleanBuffer)>,
-}
-
-/// `first_row`, `first_row + 1`, …
-fn row_numbers(first_row: u64, rows: usize) -> Result<ArrayRef, CleanError> {
-    let first = i64::try_from(first_row).unwrap_or(i64::MAX);
-    let counted = Int64Array::from_iter_values(0..i64::try_from(rows).unwrap_or(i64::MAX));
-    numeric::add(&counted, &Int64Array::new_scalar(first)).map_err(CleanError::arrange("_row"))
 }
 
 fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, CleanError> {

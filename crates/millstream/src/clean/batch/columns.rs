@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::comparison::{ends_with, starts_with};
 use arrow::compute::{CastOptions, cast_with_options, nullif};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use datafusion::physical_expr::PhysicalExpr;
 use millstream_core::expr::Expr;
 use millstream_core::plan::{FilePlan, PlannedColumn, PlannedDerived};
@@ -14,7 +16,8 @@ use millstream_core::types::{ColumnType, ValueType};
 use super::{CleanError, emit, evaluate, evaluate_condition};
 
 /// Where a cast has no result it gives NULL.
-const SAFE: CastOptions<'static> = CastOptions { safe: true, format_options: arrow::util::display::FormatOptions::new() };
+const SAFE: CastOptions<'static> =
+    CastOptions { safe: true, format_options: arrow::util::display::FormatOptions::new() };
 
 /// What is done to a column.
 #[derive(Debug)]
@@ -49,9 +52,7 @@ pub(super) struct Typed {
 impl ColumnSteps {
     pub(super) fn of_column(plan: &FilePlan, column: &PlannedColumn) -> Result<Self, CleanError> {
         let base = column.source.map_or(&column.value_type, |source| &plan.source[source].becomes);
-        let step = |expr: &Option<Expr>| {
-            expr.as_ref().map(|expr| Step::new(&column.name, base, expr)).transpose()
-        };
+        let step = |expr: &Option<Expr>| expr.as_ref().map(|expr| Step::new(&column.name, base, expr)).transpose();
         let fill = column.fill.as_ref().map(|fill| emit::scalar(fill).to_array_of_size(1)).transpose();
         Ok(Self {
             name: column.name.clone(),
@@ -83,7 +84,9 @@ impl ColumnSteps {
         let base = to_base(raw, &self.base).map_err(CleanError::arrange(&self.name))?;
         let mut bad = lost(raw, &base);
         let mut array = base;
-        if let Some(prepare) = &self.prepare {
+        if let Some(prepare) = &self.prepare
+            && has_outer_spaces(&array).map_err(CleanError::arrange(&self.name))?
+        {
             array = prepare.carry_out(&self.name, &array)?;
         }
         if let Some(null_when) = &self.null_when {
@@ -124,6 +127,12 @@ impl Step {
     }
 }
 
+/// Whether taking spaces off would change a text at all: looking is far cheaper than doing.
+fn has_outer_spaces(texts: &ArrayRef) -> Result<bool, ArrowError> {
+    let space = StringArray::new_scalar(" ");
+    Ok(starts_with(texts, &space)?.has_true() || ends_with(texts, &space)?.has_true())
+}
+
 /// Rows whose value was there before and is not there after.
 fn lost(before: &ArrayRef, after: &ArrayRef) -> Option<BooleanBuffer> {
     let after_nulls = after.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
@@ -137,7 +146,7 @@ fn lost(before: &ArrayRef, after: &ArrayRef) -> Option<BooleanBuffer> {
 }
 
 /// What the reader gives, in its base type: the table at [`millstream_core::types::source_type`].
-fn to_base(raw: &ArrayRef, base: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
+fn to_base(raw: &ArrayRef, base: &DataType) -> Result<ArrayRef, ArrowError> {
     if raw.data_type() == base {
         return Ok(Arc::clone(raw));
     }

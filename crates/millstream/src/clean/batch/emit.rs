@@ -82,7 +82,8 @@ fn emit(expr: &Expr) -> Sql {
         Expr::Arithmetic { op, left, right, of } => emit_arithmetic(*op, left, right, *of),
         Expr::Case { branches, otherwise } => {
             let of = expr.value_type().arrow_type();
-            let branch = |(condition, result): &(Expr, Expr)| (Box::new(emit(condition)), Box::new(emit_as(result, &of)));
+            let branch =
+                |(condition, result): &(Expr, Expr)| (Box::new(emit(condition)), Box::new(emit_as(result, &of)));
             let otherwise = otherwise.as_ref().map(|otherwise| Box::new(emit_as(otherwise, &of)));
             Sql::Case(Case::new(None, branches.iter().map(branch).collect(), otherwise))
         }
@@ -96,7 +97,11 @@ fn try_cast(expr: Sql, to: DataType) -> Sql {
 
 /// The expression, where a bare NULL takes the type of its place.
 fn emit_as(expr: &Expr, of: &DataType) -> Sql {
-    if *expr == Expr::Null { Sql::Literal(ScalarValue::try_new_null(of).unwrap_or(ScalarValue::Null), None) } else { emit(expr) }
+    if *expr == Expr::Null {
+        Sql::Literal(ScalarValue::try_new_null(of).unwrap_or(ScalarValue::Null), None)
+    } else {
+        emit(expr)
+    }
 }
 
 fn emit_column(column: &ColumnRef) -> Sql {
@@ -175,10 +180,9 @@ fn emit_arithmetic(op: ArithmeticOp, left: &Expr, right: &Expr, of: ColumnType) 
 fn is_small(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(Literal { value: Value::Integer(value), .. }) => i32::try_from(*value).is_ok(),
-        Expr::Cast { expr, .. } => matches!(
-            expr.value_type(),
-            ValueType::Scalar(ColumnType::Int8 | ColumnType::Int16 | ColumnType::Int32)
-        ),
+        Expr::Cast { expr, .. } => {
+            matches!(expr.value_type(), ValueType::Scalar(ColumnType::Int8 | ColumnType::Int16 | ColumnType::Int32))
+        }
         _ => false,
     }
 }
@@ -193,8 +197,15 @@ fn replacement(template: &[Piece]) -> String {
 }
 
 fn emit_call(function: Function, args: &[Expr]) -> Sql {
-    let text = |udf: Arc<ScalarUDF>| try_cast(udf.call(args.iter().map(|arg| emit_as(arg, &DataType::Utf8)).collect()), DataType::Utf8);
-    let part = |name: &str| try_cast(datetime::date_part().call(vec![lit(name), emit_as(&args[0], &ColumnType::Timestamp.arrow_type())]), DataType::Int32);
+    let text = |udf: Arc<ScalarUDF>| {
+        try_cast(udf.call(args.iter().map(|arg| emit_as(arg, &DataType::Utf8)).collect()), DataType::Utf8)
+    };
+    let part = |name: &str| {
+        try_cast(
+            datetime::date_part().call(vec![lit(name), emit_as(&args[0], &ColumnType::Timestamp.arrow_type())]),
+            DataType::Int32,
+        )
+    };
     let cut = |unit: &str| {
         let timestamp = ColumnType::Timestamp.arrow_type();
         try_cast(datetime::date_trunc().call(vec![lit(unit), emit_as(&args[0], &timestamp)]), timestamp)

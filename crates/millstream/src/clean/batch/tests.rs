@@ -5,7 +5,7 @@ mod once;
 mod rules;
 mod sql;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use millstream_core::config::clean::{Check, Clean, Column, Derived, Literal, Rule};
 use millstream_core::original::readable;

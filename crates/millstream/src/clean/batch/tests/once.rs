@@ -9,11 +9,21 @@ type Row = (Option<i32>, Option<f64>, Option<String>);
 
 fn row() -> impl Strategy<Value = Row> {
     let number = prop_oneof![
-        Just(f64::NAN), Just(f64::INFINITY), Just(-0.0), Just(1e300), -20.0..20.0_f64, (-20..20_i32).prop_map(f64::from)
+        Just(f64::NAN),
+        Just(f64::INFINITY),
+        Just(-0.0),
+        Just(1e300),
+        -20.0..20.0_f64,
+        (-20..20_i32).prop_map(f64::from)
     ];
     let text = prop_oneof![
-        Just(String::new()), Just("N/A".to_owned()), "[0-9]{1,3}", "-?[0-9]{1,2}\\.[0-9]", "[a-c ]{0,3}",
-        Just("2019-02-30 00:00:00".to_owned()), Just("2019-02-03 04:05:06".to_owned())
+        Just(String::new()),
+        Just("N/A".to_owned()),
+        "[0-9]{1,3}",
+        "-?[0-9]{1,2}\\.[0-9]",
+        "[a-c ]{0,3}",
+        Just("2019-02-30 00:00:00".to_owned()),
+        Just("2019-02-03 04:05:06".to_owned())
     ];
     (prop::option::of(-5..40_i32), prop::option::of(number), prop::option::of(text))
 }
@@ -29,22 +39,33 @@ fn on_bad() -> impl Strategy<Value = OnBad> {
 fn settings() -> impl Strategy<Value = Clean> {
     let types = prop::sample::select(vec!["int8", "decimal(4,1)", "float64", "boolean", "timestamp", "string"]);
     let keep = prop::option::of(Just("number > -10".to_owned()));
-    (types, keep, on_bad(), on_bad(), action(), action(), action()).prop_map(|(of, keep, bad, worse, one, two, three)| Clean {
-        null_tokens: vec!["N/A".to_owned()],
-        columns: vec![
-            Column { on_bad: bad, ..column("text", of) },
-            Column { on_bad: worse, fill: Some(Literal::Integer(3)), ..column("number", "int32") },
-        ],
-        keep,
-        derive: vec![Derived { name: "ratio".to_owned(), column_type: "int16".parse().unwrap(), sql: "id / number".to_owned() }],
-        rules: vec![
-            rule("id", "id", range(Some(0), Some(30)), one),
-            rule("number", "number", range(Some(0), None), Action::Clamp),
-            rule("text", "text", Check::NotNull, two),
-            rule("ratio", "", Check::Sql("ratio < 10".to_owned()), if three == Action::Nullify { Action::Warn } else { three }),
-        ],
-        ..Clean::default()
-    })
+    (types, keep, on_bad(), on_bad(), action(), action(), action()).prop_map(
+        |(of, keep, bad, worse, one, two, three)| Clean {
+            null_tokens: vec!["N/A".to_owned()],
+            columns: vec![
+                Column { on_bad: bad, ..column("text", of) },
+                Column { on_bad: worse, fill: Some(Literal::Integer(3)), ..column("number", "int32") },
+            ],
+            keep,
+            derive: vec![Derived {
+                name: "ratio".to_owned(),
+                column_type: "int16".parse().unwrap(),
+                sql: "id / number".to_owned(),
+            }],
+            rules: vec![
+                rule("id", "id", range(Some(0), Some(30)), one),
+                rule("number", "number", range(Some(0), None), Action::Clamp),
+                rule("text", "text", Check::NotNull, two),
+                rule(
+                    "ratio",
+                    "",
+                    Check::Sql("ratio < 10".to_owned()),
+                    if three == Action::Nullify { Action::Warn } else { three },
+                ),
+            ],
+            ..Clean::default()
+        },
+    )
 }
 
 proptest! {

@@ -86,7 +86,12 @@ fn a_reject_tells_all_of_its_reasons_and_its_original_values() {
 fn actions_mend_and_mark_delivered_rows() {
     let clean = with_rules(vec![
         rule("clamp", "fare", range(Some(0), Some(500)), Action::Clamp),
-        rule("null", "flag", Check::OneOf(vec![Literal::Text("Y".to_owned()), Literal::Text("N".to_owned())]), Action::Nullify),
+        rule(
+            "null",
+            "flag",
+            Check::OneOf(vec![Literal::Text("Y".to_owned()), Literal::Text("N".to_owned())]),
+            Action::Nullify,
+        ),
         rule("warn", "id", Check::NotNull, Action::Warn),
     ]);
     let cleaned = cleaned(&clean, &fares()).unwrap();
@@ -99,7 +104,11 @@ fn actions_mend_and_mark_delivered_rows() {
 #[test]
 fn rules_and_derived_columns_see_the_values_before_actions() {
     let clean = Clean {
-        derive: vec![Derived { name: "double".to_owned(), column_type: "float64".parse().unwrap(), sql: "fare * 2".to_owned() }],
+        derive: vec![Derived {
+            name: "double".to_owned(),
+            column_type: "float64".parse().unwrap(),
+            sql: "fare * 2".to_owned(),
+        }],
         rules: vec![
             rule("low", "fare", range(Some(0), None), Action::Nullify),
             rule("high", "double", range(None, Some(20)), Action::Warn),
