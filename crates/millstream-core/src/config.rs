@@ -82,7 +82,8 @@ impl Config {
             reader
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
         }
-        let config = Self { text: text.to_owned(), ..Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default()) };
+        let config =
+            Self { text: text.to_owned(), ..Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default()) };
         let mistakes = reader.into_mistakes();
         if mistakes.is_empty() { Ok(config) } else { Err(locate(file, text, mistakes, &hidden)) }
     }

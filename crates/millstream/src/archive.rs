@@ -97,7 +97,9 @@ pub(crate) enum ArchiveError {
         end: Offset,
     },
     /// Another writer moved the table on: the window is not ours to write any more.
-    #[error("the archive table `{table}` was written by another process (partition {at} is at offset {found}, not {expected})")]
+    #[error(
+        "the archive table `{table}` was written by another process (partition {at} is at offset {found}, not {expected})"
+    )]
     Conflict {
         /// The table.
         table: String,
@@ -109,7 +111,9 @@ pub(crate) enum ArchiveError {
         expected: Offset,
     },
     /// A column has another type than the table.
-    #[error("column `{column}` is {found} and the archive table `{table}` has it as {expected}; types of archived columns never change")]
+    #[error(
+        "column `{column}` is {found} and the archive table `{table}` has it as {expected}; types of archived columns never change"
+    )]
     TypeChanged {
         /// The table.
         table: String,
@@ -252,8 +256,7 @@ impl ArchiveTable {
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
     pub(crate) async fn create(&self, columns: Vec<StructField>) -> Result<Loaded, ArchiveError> {
-        let partition_columns: &[&str] =
-            if self.partition_by == PartitionBy::None { &[] } else { &[PARTITION_COLUMN] };
+        let partition_columns: &[&str] = if self.partition_by == PartitionBy::None { &[] } else { &[PARTITION_COLUMN] };
         let properties = [
             (STREAM_PROPERTY.to_owned(), Some(self.stream.to_string())),
             ("delta.checkpointInterval".to_owned(), Some("20".to_owned())),
@@ -281,14 +284,22 @@ impl ArchiveTable {
             version,
             source: Box::new(source),
         })?;
-        Ok(ArchivedTable { version, rows: loaded.rows, files: files.num_files() as u64, bytes, provider, table: loaded.table })
+        Ok(ArchivedTable {
+            version,
+            rows: loaded.rows,
+            files: files.num_files() as u64,
+            bytes,
+            provider,
+            table: loaded.table,
+        })
     }
 
     /// The newest versions, newest first.
     pub(crate) async fn history(&self, table: &DeltaTable, limit: usize) -> Result<Vec<ArchiveVersion>, ArchiveError> {
         let mut versions = Vec::new();
         let mut version = table.version().unwrap_or_default();
-        let commits: Vec<_> = table.history(Some(limit)).try_collect().await.map_err(self.delta("read the history of"))?;
+        let commits: Vec<_> =
+            table.history(Some(limit)).try_collect().await.map_err(self.delta("read the history of"))?;
         for commit in commits {
             let number = |key: &str| commit.info.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
             versions.push(ArchiveVersion {

@@ -13,8 +13,8 @@ use millstream_core::config::{Config, Pace};
 use millstream_core::ids::{Offset, Topic, TopicPartition};
 use millstream_core::record::RecordHeader;
 use millstream_core::status::{
-    ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, Message, MessageLevel, PartitionStatus, PipelineState, ReceiveStatus,
-    RuleCount, SourceStatus, Status, StreamStatus, TableStatus,
+    ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, Message, MessageLevel, PartitionStatus, PipelineState,
+    ReceiveStatus, RuleCount, SourceStatus, Status, StreamStatus, TableStatus,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -190,7 +190,7 @@ impl Board {
     }
 
     /// An append is durable.
-    pub(crate) fn applied(&self, applied: Applied) {
+    pub(crate) fn applied(&self, applied: &Applied) {
         let now = now_micros();
         self.update(|inner| {
             inner.appends += 1;
@@ -213,7 +213,7 @@ impl Board {
                 }
                 *offset += 1;
             }
-            inner.books.applied(&applied);
+            inner.books.applied(applied);
             inner.read.add(inner.books.rows_read());
             inner.appended.add(inner.records);
         });
@@ -249,7 +249,13 @@ impl Board {
     }
 
     /// A window is in the archive.
-    pub(crate) fn archived(&self, topic: Topic, window: &Window, table: &ArchivedTable, version: Option<ArchiveVersion>) {
+    pub(crate) fn archived(
+        &self,
+        topic: Topic,
+        window: &Window,
+        table: &ArchivedTable,
+        version: Option<ArchiveVersion>,
+    ) {
         self.update(|inner| {
             inner.books.archived(topic, window, table.rows);
             inner.commits += 1;
@@ -274,10 +280,8 @@ impl Board {
         let inner = self.lock();
         let totals = inner.books.totals();
         let all_over = totals.files_waiting + totals.files_reading == 0;
-        let state = match inner.state {
-            PipelineState::Running if inner.source_waits && all_over => PipelineState::Waiting,
-            state => state,
-        };
+        let waits = inner.state == PipelineState::Running && inner.source_waits && all_over;
+        let state = if waits { PipelineState::Waiting } else { inner.state };
         Status {
             pipeline: self.config.pipeline.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -386,7 +390,8 @@ impl Board {
 
 impl Inner {
     fn receive_status(&self) -> ReceiveStatus {
-        let waiting = || self.unreceived.iter().filter(|(at, _)| at.topic == Topic::Rows).flat_map(|(_, records)| records);
+        let waiting =
+            || self.unreceived.iter().filter(|(at, _)| at.topic == Topic::Rows).flat_map(|(_, records)| records);
         let oldest = waiting().map(|(_, _, appended)| *appended).min();
         #[allow(clippy::cast_precision_loss, reason = "seconds for people")]
         let lag_seconds = oldest.map_or(0.0, |appended| now_micros().saturating_sub(appended) as f64 / 1e6);

@@ -22,6 +22,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use millstream_core::config::Config;
+use millstream_core::plan::check::check_config;
+
+use crate::environment::variable;
 
 use self::failure::Failure;
 use self::terminal::Terminal;
@@ -202,14 +205,19 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
 }
 
 /// Reads a pipeline file with all its mistakes.
-#[allow(clippy::disallowed_methods, reason = "the one place where settings take values from the environment")]
 fn load(path: &Path) -> Result<Config, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Refused(format!("reading the pipeline file `{}`: {error}", path.display())))?;
     // The folder of the file is where relative paths start: it must not depend on where we are.
     let file = std::path::absolute(path)
         .map_err(|error| Failure::Refused(format!("finding the folder of `{}`: {error}", path.display())))?;
-    Config::parse(&text, &file, &|name| std::env::var(name).ok()).map_err(|errors| Failure::Refused(errors.to_string()))
+    let config = Config::parse(&text, &file, &variable).map_err(|errors| Failure::Refused(errors.to_string()))?;
+    let problems = check_config(&config.clean, config.source.event_time.as_deref());
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    let lines = problems.iter().map(|problem| format!("{}: {}: {}", path.display(), problem.key, problem.text));
+    Err(Failure::Refused(lines.collect::<Vec<_>>().join("\n")))
 }
 
 fn failpoints() -> Result<(), Failure> {

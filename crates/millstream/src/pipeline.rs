@@ -152,7 +152,9 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
     let stream = archive::stream_of(&config.archive.path).await?;
     let Some(stream) = stream else {
         let path = config.archive.path.display();
-        return Err(PipelineError::Refused(format!("there is no archive in `{path}` yet; start the pipeline with `millstream run`")));
+        return Err(PipelineError::Refused(format!(
+            "there is no archive in `{path}` yet; start the pipeline with `millstream run`"
+        )));
     };
     let (_, state, offsets, _) = open_archive(&config, stream).await?;
     let shares = Shares::of(config.limits.memory);
@@ -247,8 +249,8 @@ impl Stages {
         let Durable { log, stream, tables, archive, archived, seqs, recovered, versions } = durable;
         let shares = Shares::of(config.limits.memory);
         let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), archive, &archived));
-        let shared: Arc<dyn Log> = Arc::new(log.clone());
-        board.connect(Arc::clone(&shared), Box::new(log.clone()), Arc::clone(&live), &recovered, versions);
+        let contract: Arc<dyn Log> = Arc::new(log.clone());
+        board.connect(Arc::clone(&contract), Box::new(log.clone()), Arc::clone(&live), &recovered, versions);
         let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
         let listing =
             Arc::new(Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?);
@@ -270,14 +272,14 @@ impl Stages {
         let files: BTreeMap<_, _> = open.map(|file| (file.sequence, file.clone())).collect();
         let publisher = Publisher {
             config: Arc::clone(&config),
-            log: Arc::clone(&shared),
+            log: Arc::clone(&contract),
             stream,
             board: Arc::clone(board),
             progress: recovered.publisher,
             files,
             dedup,
         };
-        let receiver = Receiver { log: shared, live: Arc::clone(&live), board: Arc::clone(board), stream };
+        let receiver = Receiver { log: contract, live: Arc::clone(&live), board: Arc::clone(board), stream };
         let retention = Retention { age: config.stream.retention, bytes: config.stream.retention_bytes };
         let archiver = Archiver {
             tables,
@@ -348,10 +350,8 @@ async fn supervise(
         error!(task = name, error = %text, "pipeline failed");
         board.set_state(PipelineState::Failed);
         board.message_error(text.clone());
-        return Err(match error {
-            TaskError::Source(SourceError::Nothing { .. }) => PipelineError::Refused(text),
-            _ => PipelineError::Failed(text),
-        });
+        let nothing = matches!(error, TaskError::Source(SourceError::Nothing { .. }));
+        return Err(if nothing { PipelineError::Refused(text) } else { PipelineError::Failed(text) });
     }
     board.set_state(state);
     Ok(state)
@@ -442,7 +442,13 @@ impl From<ArchiveError> for PipelineError {
             ArchiveError::OtherStream { .. } | ArchiveError::AheadOfLog { .. } | ArchiveError::Path { .. } => {
                 Self::Refused(chain(&error))
             }
-            error => Self::Failed(chain(&error)),
+            ArchiveError::Folder { .. }
+            | ArchiveError::Delta { .. }
+            | ArchiveError::Sync { .. }
+            | ArchiveError::Conflict { .. }
+            | ArchiveError::TypeChanged { .. }
+            | ArchiveError::Arrange { .. }
+            | ArchiveError::Provider { .. } => Self::Failed(chain(&error)),
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::board::Board;
 use crate::failpoint;
 use crate::stop::{Phase, StopToken};
 use crate::stream::{Log, LogError, Record};
-use crate::table::{LiveTable, Seqs};
 use crate::table::segment::Segment;
+use crate::table::{LiveTable, Seqs};
 
 /// Bytes of records that are asked for at once.
 const READ_BYTES: u64 = 8 * 1024 * 1024;

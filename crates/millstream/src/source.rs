@@ -84,3 +84,16 @@ pub(crate) enum SourceError {
         reason: String,
     },
 }
+
+impl SourceError {
+    /// What is wrong with a file, without its name.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Read { reason, .. } | Self::Stop { reason, .. } => reason.clone(),
+            Self::Changed { .. } => "it changed while it was being read".to_owned(),
+            Self::Pattern { .. } | Self::Path { .. } | Self::List { .. } | Self::Nothing { .. } | Self::Closed => {
+                self.to_string()
+            }
+        }
+    }
+}

@@ -111,7 +111,8 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
         compare(file, &of_file, &fates, &mut report);
     }
     for (file, rows) in found {
-        let count = [&rows.archive, &rows.rejects].iter().flat_map(|rows| rows.iter()).filter(|&&rows| rows > 0).count();
+        let count =
+            [&rows.archive, &rows.rejects].iter().flat_map(|rows| rows.iter()).filter(|&&rows| rows > 0).count();
         report.misplaced += count as u64;
         report.problems.push(format!("{count} rows in the archive are of `{file}`, which the log does not know"));
     }
@@ -219,12 +220,12 @@ impl<'a> Again<'a> {
         let split = Split { file: Arc::new(open), row_groups, rows: 0..file.next_row, start: 0 };
         let batch_rows = self.config.stream.batch_rows.get();
         let mut batches = read::rows(store, &split, &columns, batch_rows).map_err(|error| chain(&error))?;
-        let cleaner = BatchCleaner::new(plan).map_err(|error| chain(&error))?;
+        let rules = BatchCleaner::new(plan).map_err(|error| chain(&error))?;
         let mut fates = vec![Fate::Filtered; usize::try_from(file.next_row).unwrap_or(usize::MAX)];
         let mut new_file = true;
         while let Some(batch) = batches.next().await {
             let (first_row, raw) = batch.map_err(|error: SourceError| chain(&error))?;
-            let cleaned = cleaner.clean(first_row, &raw).map_err(|error| chain(&error))?;
+            let cleaned = rules.clean(first_row, &raw).map_err(|error| chain(&error))?;
             mark(&mut fates, &cleaned.rejects, |_| Fate::Rejected);
             let keep = match &mut self.dedup {
                 Some(dedup) => Some(dedup.observe(new_file, &cleaned.clean).map_err(|error| chain(&error))?.keep),
@@ -239,7 +240,9 @@ impl<'a> Again<'a> {
 }
 
 fn mark(fates: &mut [Fate], batch: &RecordBatch, fate: impl Fn(usize) -> Fate) {
-    let Some(rows) = batch.column_by_name(ROW).and_then(|column| column.as_primitive_opt::<Int64Type>()) else { return };
+    let Some(rows) = batch.column_by_name(ROW).and_then(|column| column.as_primitive_opt::<Int64Type>()) else {
+        return;
+    };
     for (index, row) in rows.values().iter().enumerate() {
         if let Some(slot) = usize::try_from(*row).ok().and_then(|row| fates.get_mut(row)) {
             *slot = fate(index);

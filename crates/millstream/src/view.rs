@@ -3,6 +3,8 @@
 //! A query works on one snapshot: a version of the archive, the offsets that it holds, and the segments of the real-time
 //! table. `events` takes rows below those offsets from the archive and the rest from the segments.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
+
 mod provider;
 mod tables;
 
@@ -76,7 +78,12 @@ pub(crate) enum QueryError {
 
 impl Queries {
     /// Queries over `live` and its archive. They run on the runtime `on`, with `memory` bytes together.
-    pub(crate) fn new(config: Arc<Config>, live: Arc<LiveTable>, memory: usize, on: Handle) -> Result<Self, QueryError> {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        live: Arc<LiveTable>,
+        memory: usize,
+        on: Handle,
+    ) -> Result<Self, QueryError> {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc();
         let runtime = runtime.map_err(|error| QueryError::Failed(error.to_string()))?;
         let views = Arc::new(views(&config));
@@ -111,10 +118,10 @@ impl Queries {
             TABLES.iter().map(|&name| name.to_owned()).chain(self.views.iter().map(|view| view.name.clone())).collect();
         let this = self.clone();
         self.on_runtime(async move {
-            let context = this.context(&names.join(" ")).await.map_err(explain)?;
+            let context = this.context(&names.join(" ")).await?;
             let mut tables = Vec::new();
             for name in names {
-                let provider = context.table_provider(name.as_str()).await.map_err(explain)?;
+                let provider = context.table_provider(name.as_str()).await?;
                 let column = |field: &Arc<arrow::datatypes::Field>| ColumnInfo {
                     name: field.name().clone(),
                     data_type: field.data_type().to_string(),
@@ -136,16 +143,16 @@ impl Queries {
 
     async fn collect(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
-        let context = self.context(sql).await.map_err(explain)?;
+        let context = self.context(sql).await?;
         let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let frame = context.sql_with_options(sql, only_reads).await.map_err(explain)?;
-        let mut stream = frame.execute_stream().await.map_err(explain)?;
+        let frame = context.sql_with_options(sql, only_reads).await?;
+        let mut stream = frame.execute_stream().await?;
         let schema = stream.schema();
         let mut batches = Vec::new();
         let mut left = limit;
         let mut truncated = false;
         while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(explain)?;
+            let batch = batch?;
             if batch.num_rows() > left {
                 truncated = true;
                 batches.push(batch.slice(0, left));
@@ -165,16 +172,16 @@ impl Queries {
             .set_str("datafusion.execution.time_zone", "+00:00");
         let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
         let snapshot = self.live.snapshot();
-        tables::register(&context, &snapshot, &self.config).await?;
+        tables::register(&context, &snapshot, &self.config)?;
         let lower = sql.to_lowercase();
         let mut wanted = HashSet::new();
         // From the last to the first, for a view may use those before it.
         for (index, view) in self.views.iter().enumerate().rev() {
             let uses = |text: &str| text.to_lowercase().contains(&view.name.to_lowercase());
-            let used = lower.contains("information_schema")
+            let wants = lower.contains("information_schema")
                 || uses(sql)
                 || self.views.iter().enumerate().any(|(other, text)| wanted.contains(&other) && uses(&text.sql));
-            if used {
+            if wants {
                 wanted.insert(index);
             }
         }
@@ -204,12 +211,12 @@ impl Queries {
 
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
-        explain(error)
+        explain(&error)
     }
 }
 
 /// Whose fault an error is.
-fn explain(error: DataFusionError) -> QueryError {
+fn explain(error: &DataFusionError) -> QueryError {
     let text = error.strip_backtrace();
     match error.find_root() {
         DataFusionError::SQL(..)
@@ -217,17 +224,22 @@ fn explain(error: DataFusionError) -> QueryError {
         | DataFusionError::SchemaError(..)
         | DataFusionError::NotImplemented(_)
         | DataFusionError::Diagnostic(..)
-        | DataFusionError::Collection(_) => QueryError::Refused(text),
+        | DataFusionError::Collection(_)
+        | DataFusionError::ArrowError(..)
+        | DataFusionError::Execution(_) => QueryError::Refused(text),
         DataFusionError::ResourcesExhausted(_) => QueryError::TooLarge(text),
-        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => QueryError::Refused(text),
         _ => QueryError::Failed(text),
     }
 }
 
 fn views(config: &Config) -> Vec<ViewInfo> {
     if config.views.is_empty() {
-        let chart =
-            ChartInfo { kind: "bar".to_owned(), x: Some("minute".to_owned()), y: Some("rows".to_owned()), series: None };
+        let chart = ChartInfo {
+            kind: "bar".to_owned(),
+            x: Some("minute".to_owned()),
+            y: Some("rows".to_owned()),
+            series: None,
+        };
         return vec![ViewInfo { name: STANDARD_VIEW.to_owned(), sql: STANDARD_SQL.to_owned(), chart: Some(chart) }];
     }
     let view = |view: &millstream_core::config::View| ViewInfo {

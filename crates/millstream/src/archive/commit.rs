@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 use super::stage::{sync_files, table_schema};
 use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged};
+use crate::clock::now_micros;
 use crate::failpoint;
 use crate::table::Window;
 use millstream_core::config::PartitionBy;
@@ -135,10 +136,10 @@ impl ArchiveTable {
     async fn try_commit(&self, loaded: &mut Loaded, window: &Window, staged: &Staged) -> Result<(), DeltaTableError> {
         failpoint::hit("archive.before_commit");
         let mut transactions: Vec<Transaction> =
-            window.end.iter().map(|(&at, end)| self.transaction(&self.app_id(at), end.0)).collect();
+            window.end.iter().map(|(&at, end)| transaction(&self.app_id(at), end.0)).collect();
         let seqs = window.next_seqs();
-        transactions.extend(seqs.iter().map(|(&(at, publisher), &seq)| self.transaction(&self.seq_id(at, publisher), seq)));
-        transactions.push(self.transaction(&self.rows_id(), loaded.rows + staged.rows));
+        transactions.extend(seqs.iter().map(|(&(at, publisher), &seq)| transaction(&self.seq_id(at, publisher), seq)));
+        transactions.push(transaction(&self.rows_id(), loaded.rows + staged.rows));
         let partition_by = (self.partition_by != PartitionBy::None).then(|| vec![PARTITION_COLUMN.to_owned()]);
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
         let properties = CommitProperties::default()
@@ -156,12 +157,12 @@ impl ArchiveTable {
         loaded.rows += staged.rows;
         Ok(())
     }
+}
 
-    fn transaction(&self, app_id: &str, version: u64) -> Transaction {
-        let now_millis = crate::clock::now_micros() / 1000;
-        let version = i64::try_from(version).unwrap_or(i64::MAX);
-        Transaction::new_with_last_update(app_id, version, Some(now_millis))
-    }
+fn transaction(app_id: &str, version: u64) -> Transaction {
+    let now_millis = now_micros() / 1000;
+    let version = i64::try_from(version).unwrap_or(i64::MAX);
+    Transaction::new_with_last_update(app_id, version, Some(now_millis))
 }
 
 /// What stands in the commit for those who read the history.
@@ -172,4 +173,3 @@ fn commit_facts(staged: &Staged) -> HashMap<String, Value> {
         ("millstream.bytes".to_owned(), Value::from(staged.bytes)),
     ])
 }
-

@@ -52,7 +52,11 @@ pub(crate) enum ArchiverError {
 
 impl Archiver {
     /// Archives until everything is received (`received` turns true) and archived, or `stop` says abort.
-    pub(crate) async fn run(self, mut received: watch::Receiver<bool>, mut stop: StopToken) -> Result<(), ArchiverError> {
+    pub(crate) async fn run(
+        self,
+        mut received: watch::Receiver<bool>,
+        mut stop: StopToken,
+    ) -> Result<(), ArchiverError> {
         let mut changed = self.live.changed();
         let mut due: Option<Instant> = None;
         let mut last = false;

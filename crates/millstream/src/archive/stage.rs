@@ -1,5 +1,7 @@
 //! Staging: writes the rows of a window as Parquet files of the table, where nothing refers to them yet.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::num::NonZeroU64;
@@ -94,12 +96,13 @@ impl ArchiveTable {
     ) -> Result<Vec<Add>, DeltaTableError> {
         let compression = Compression::ZSTD(ZstdLevel::default());
         let properties = WriterProperties::builder().set_compression(compression).build();
-        let prefix = value.map_or_else(StorePath::default, |value| StorePath::from(format!("{PARTITION_COLUMN}={value}")));
+        let prefix =
+            value.map_or_else(StorePath::default, |value| StorePath::from(format!("{PARTITION_COLUMN}={value}")));
         let (indexed, _) = get_num_idx_cols_and_stats_columns(None, HashMap::new());
         let config = PartitionWriterConfig::try_new(
             Arc::clone(schema),
             // The value stands in the folder's name and is added to the action below.
-            Default::default(),
+            std::iter::empty().collect(),
             Some(properties),
             NonZeroU64::new(FILE_BYTES),
             Some(WRITE_ROWS),
@@ -122,7 +125,7 @@ impl ArchiveTable {
             return Ok(vec![(Some(unit.text(unit.number(low))), batch)]);
         }
         let mut rows: BTreeMap<Option<i64>, Vec<u32>> = BTreeMap::new();
-        for (row, time) in (0u32..).zip(times.column.iter().flat_map(|column| column.iter())) {
+        for (row, time) in (0u32..).zip(times.column.iter().flatten()) {
             rows.entry(time.map(|time| unit.number(time))).or_default().push(row);
         }
         if times.column.is_none() {

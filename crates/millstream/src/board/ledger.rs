@@ -93,8 +93,8 @@ impl Books {
         self.archived[side(topic)] = rows;
         for segment in &window.segments {
             if let Some((file, rows)) = rows_of_file(&segment.batch) {
-                let sequence = self.sequences.get(&file).copied();
-                sequence.into_iter().for_each(|sequence| self.add_pending(sequence, topic, -signed(rows)));
+                let Some(&sequence) = self.sequences.get(&file) else { continue };
+                self.add_pending(sequence, topic, -signed(rows));
             }
         }
     }
@@ -147,7 +147,8 @@ impl Books {
             [("rows", total.delivered, self.archived[0]), ("rejects", total.rejected, self.archived[1])]
         {
             if expected != found {
-                problems.push(format!("the archive's table `{name}` counts {found} rows, and {expected} should be in it"));
+                problems
+                    .push(format!("the archive's table `{name}` counts {found} rows, and {expected} should be in it"));
             }
         }
         if gaps > 0 {

@@ -13,7 +13,7 @@ const SPAN: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(200);
 
 /// Span over which latencies count.
-const LATENCY_SPAN: Duration = Duration::from_secs(60);
+const LATENCY_SPAN: Duration = Duration::from_mins(1);
 
 /// Latencies that are kept; the oldest leave first.
 const LATENCIES: usize = 4096;
@@ -47,7 +47,9 @@ impl Rate {
     /// How fast it grew over the last seconds.
     pub(super) fn per_second(&self) -> f64 {
         let now = Instant::now();
-        let Some((at, before)) = self.samples.iter().find(|(at, _)| now.duration_since(*at) <= SPAN) else { return 0.0 };
+        let Some((at, before)) = self.samples.iter().find(|(at, _)| now.duration_since(*at) <= SPAN) else {
+            return 0.0;
+        };
         let seconds = now.duration_since(*at).as_secs_f64().max(1.0);
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
         let grown = self.total.saturating_sub(*before) as f64;
@@ -74,7 +76,9 @@ impl Latencies {
         let mut sorted: Vec<i64> = recent.map(|(_, micros)| *micros).collect();
         sorted.sort_unstable();
         #[allow(clippy::cast_precision_loss, reason = "seconds for people")]
-        let at = |percent: usize| sorted.get(sorted.len().saturating_sub(1) * percent / 100).map(|&micros| micros as f64 / 1e6);
+        let at = |percent: usize| {
+            sorted.get(sorted.len().saturating_sub(1) * percent / 100).map(|&micros| micros as f64 / 1e6)
+        };
         (at(50), at(99))
     }
 }

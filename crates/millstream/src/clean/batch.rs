@@ -177,7 +177,7 @@ impl BatchCleaner {
         self.act(&mut under, &seen, &broken.acting, &delivered)?;
         Ok(Cleaned {
             rejects: rejects::batch(&self.plan, &under, &seen, &rejected)?,
-            clean: self.clean_rows(under, &delivered)?,
+            clean: self.clean_rows(&under, &delivered)?,
             filtered,
         })
     }
@@ -291,7 +291,7 @@ impl BatchCleaner {
         Ok(())
     }
 
-    fn clean_rows(&self, under: Under<'_>, delivered: &BooleanBuffer) -> Result<RecordBatch, CleanError> {
+    fn clean_rows(&self, under: &Under<'_>, delivered: &BooleanBuffer) -> Result<RecordBatch, CleanError> {
         let rows = under.raw.num_rows();
         let from = |from: &OutputFrom| match from {
             OutputFrom::Column(place) => Arc::clone(&under.values[*place]),

@@ -51,14 +51,14 @@ impl Cleaner for DataFusionCleaner {
 impl DataFusionCleaner {
     /// One pass over the split; sends what became of the rows only if `sends`.
     async fn pass(&self, job: &Job, sends: bool) -> Result<(), CleanError> {
-        let cleaner = BatchCleaner::new(Arc::clone(&job.plan))?;
+        let rules = BatchCleaner::new(Arc::clone(&job.plan))?;
         let batch_rows = self.rows_of_a_batch(job);
         let mut rows = read::rows(Arc::clone(&self.store), &job.split, &job.plan.source_columns(), batch_rows)?;
         let mut expected = job.split.rows.start;
         while let Some(next) = rows.next().await {
             let (first_row, raw) = next?;
             expected += raw.num_rows() as u64;
-            let cleaned = cleaner.clean(first_row, &raw)?;
+            let cleaned = rules.clean(first_row, &raw)?;
             if sends && job.batches.send(Ok(CleanedBatch { rows: first_row..expected, cleaned })).await.is_err() {
                 return Ok(());
             }

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use millstream_core::config::Config;
+use millstream_core::plan::{FilePlan, KnownSchema};
 
 use super::client::block_on;
 use super::failure::Failure;
 use super::number::{bytes, counted};
 use super::out;
 use crate::source::list::Listing;
+use crate::source::{FoundFile, read};
 
 /// Prints the source files of a pipeline file that parsed.
 pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure> {
@@ -23,10 +25,32 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
         }
         return Err(Failure::Refused(text + "; correct it, or set `watch = true` to wait for files"));
     }
+    let problems = block_on(plan(config, &listing, &found))?;
     let size = found.iter().map(|file| file.size).sum();
     out::line(&format!("`source.path` matches {}, {}:", counted(found.len() as u64, "file"), bytes(size)))?;
-    for file in &found {
+    for (file, problem) in found.iter().zip(&problems) {
         out::line(&format!("  {:>10}  {}", bytes(file.size), file.file))?;
+        if let Some(problem) = problem {
+            out::line(&format!("              ! {problem}"))?;
+        }
     }
-    Ok(())
+    match problems.iter().flatten().count() {
+        0 => Ok(()),
+        count => Err(Failure::Refused(format!("{} would be quarantined or stop a run", counted(count as u64, "file")))),
+    }
+}
+
+/// What keeps each file from being cleaned, found from its footer, in the order in which a run would take them.
+async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result<Vec<Option<String>>, Failure> {
+    let mut known = KnownSchema::default();
+    let mut problems = Vec::with_capacity(found.len());
+    for file in found {
+        let open = read::open(listing.store(), file.clone()).await;
+        let plan = open.map_err(|error| error.reason()).and_then(|open| {
+            let event_time = config.source.event_time.as_deref();
+            FilePlan::new(&config.clean, event_time, &known, open.metadata.schema()).map_err(|error| error.to_string())
+        });
+        problems.push(plan.map(|plan| known = plan.known).err());
+    }
+    Ok(problems)
 }

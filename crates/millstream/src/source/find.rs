@@ -117,11 +117,7 @@ impl Finder {
     }
 
     /// Hands on the files that an earlier run accepted and did not finish.
-    async fn resume(
-        &self,
-        listed: &[FoundFile],
-        files: &mpsc::Sender<AcceptedFile>,
-    ) -> Result<(), SourceError> {
+    async fn resume(&self, listed: &[FoundFile], files: &mpsc::Sender<AcceptedFile>) -> Result<(), SourceError> {
         let now: HashMap<&str, &FoundFile> = listed.iter().map(|found| (&*found.file, found)).collect();
         for progress in self.known.iter().filter(|progress| !progress.is_over()) {
             // A file that is gone or changed is told so by its reader, which looks for the state that is wanted here.
@@ -162,7 +158,7 @@ impl Finder {
             if read::is_complete(&*self.listing.store(), found).await? {
                 growing.remove(&found.file);
                 let open = read::open(self.listing.store(), found.clone()).await;
-                ready.push(new(open.map(|open| open.rows()).map_err(|error| error.to_string())));
+                ready.push(new(open.map(|open| open.rows()).map_err(|error| error.reason())));
                 continue;
             }
             let now = Instant::now();

@@ -151,8 +151,7 @@ impl Wanted {
 }
 
 fn store_path(path: &Path) -> Result<StorePath, SourceError> {
-    StorePath::from_absolute_path(path)
-        .map_err(|source| SourceError::Path { path: path.display().to_string(), source })
+    StorePath::from_absolute_path(path).map_err(|source| SourceError::Path { path: path.display().to_string(), source })
 }
 
 /// Without `.` and `..`, by the text alone.
@@ -185,7 +184,9 @@ mod tests {
     async fn listed(patterns: &[&str], recursive: bool) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().canonicalize().unwrap();
-        for name in ["a/1.parquet", "a/2.parquet", "a/b/3.parquet", "a/_x.parquet", "a/.y.parquet", "a/n.txt", "d/z.parquet"] {
+        for name in
+            ["a/1.parquet", "a/2.parquet", "a/b/3.parquet", "a/_x.parquet", "a/.y.parquet", "a/n.txt", "d/z.parquet"]
+        {
             let path = base.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();

@@ -101,7 +101,7 @@ impl Planner {
                 Err(SourceError::Stop { file, reason }) => return Err(SourceError::Stop { file, reason }),
                 Err(error) => {
                     warn!(sequence, %error, "file quarantined");
-                    send(&work, Work::Quarantine { sequence, reason: error.to_string() }).await?;
+                    send(&work, Work::Quarantine { sequence, reason: error.reason() }).await?;
                 }
             }
         }
@@ -193,7 +193,8 @@ fn splits(file: &Arc<OpenFile>, next_row: u64) -> Vec<Split> {
     for (index, group) in groups.iter().enumerate() {
         rows += u64::try_from(group.num_rows()).unwrap_or(0);
         bytes += u64::try_from(group.compressed_size()).unwrap_or(0);
-        let next_bytes = groups.get(index + 1).map_or(u64::MAX, |next| u64::try_from(next.compressed_size()).unwrap_or(0));
+        let next_bytes =
+            groups.get(index + 1).map_or(u64::MAX, |next| u64::try_from(next.compressed_size()).unwrap_or(0));
         if bytes.saturating_add(next_bytes) > SPLIT_BYTES {
             if let Some(wanted) = wanted(start..start + rows, next_row) {
                 splits.push(Split { file: Arc::clone(file), row_groups: first..index + 1, rows: wanted, start });

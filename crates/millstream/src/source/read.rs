@@ -1,5 +1,7 @@
 //! Reading: footers, and the rows of a split as Arrow batches.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
+
 use std::any::Any;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
@@ -98,13 +100,16 @@ pub(crate) async fn open(store: Arc<dyn ObjectStore>, found: FoundFile) -> Resul
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(SourceError::panicked(&whose, panic)))
 }
 
+/// Batches of rows, each with the number of its first row.
+pub(crate) type Rows = BoxStream<'static, Result<(u64, RecordBatch), SourceError>>;
+
 /// The rows of a split, in order, as batches of at most `batch_rows`, each with the number of its first row.
 pub(crate) fn rows(
     store: Arc<dyn ObjectStore>,
     split: &Split,
     columns: &[usize],
     batch_rows: usize,
-) -> Result<BoxStream<'static, Result<(u64, RecordBatch), SourceError>>, SourceError> {
+) -> Result<Rows, SourceError> {
     let found = split.file.found.clone();
     let skip = usize::try_from(split.rows.start - split.start).unwrap_or(usize::MAX);
     let limit = usize::try_from(split.rows.end - split.rows.start).unwrap_or(usize::MAX);

@@ -160,9 +160,13 @@ fn create(folder: &Path) -> Result<(), LogError> {
 impl Inner {
     fn open(folder: &Path) -> Result<Self, LogError> {
         let name = folder.display().to_string();
-        let open = |source| match source {
-            fjall::Error::Locked => LogError::InUse { folder: name.clone() },
-            source => LogError::Open { folder: name.clone(), source },
+        let open = |source| {
+            let folder = name.clone();
+            if matches!(source, fjall::Error::Locked) {
+                LogError::InUse { folder }
+            } else {
+                LogError::Open { folder, source }
+            }
         };
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
@@ -345,7 +349,8 @@ impl Inner {
         for (&at, tail) in &tails {
             let end = archived.get(&at).copied().unwrap_or_default().min(tail.end);
             // Each partition gives its part of what is too much.
-            let mut excess = u64::try_from(u128::from(over) * u128::from(tail.bytes) / u128::from(total.max(1))).unwrap_or(over);
+            let mut excess =
+                u64::try_from(u128::from(over) * u128::from(tail.bytes) / u128::from(total.max(1))).unwrap_or(over);
             for guard in self.headers.range(record_key(at, tail.begin)..record_key(at, end.max(tail.begin))) {
                 let (offset, stored) = self.stored(guard)?;
                 if stored.timestamp_micros > oldest && excess == 0 {

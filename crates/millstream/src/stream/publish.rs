@@ -150,7 +150,7 @@ impl Publisher {
                 () = stop.reached(Phase::Drain) => break,
                 applied = landed(&mut in_flight), if in_flight.is_some() => {
                     in_flight = None;
-                    self.board.applied(applied?);
+                    self.board.applied(&applied?);
                 }
                 () = sleep_until(due), if in_flight.is_none() && due.is_some() => {}
                 request = accept.recv(), if accepting => match request {
@@ -170,11 +170,11 @@ impl Publisher {
             }
         }
         if let Some(applied) = in_flight {
-            self.board.applied(applied.await.map_err(PublishError::Append)??);
+            self.board.applied(&applied.await.map_err(PublishError::Append)??);
         }
         if !pending.append.is_empty() || !pending.files.is_empty() {
             let applied = self.append(&mut pending).await.map_err(PublishError::Append)??;
-            self.board.applied(applied);
+            self.board.applied(&applied);
         }
         published.send_replace(true);
         Ok(())
@@ -193,16 +193,18 @@ impl Publisher {
     }
 
     /// Sends what is collected on its way.
-    #[allow(clippy::disallowed_methods, reason = "the publisher joins its one append before the next and before it ends")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the publisher joins its one append before the next and before it ends"
+    )]
     fn append(&mut self, pending: &mut Pending) -> InFlight {
         let Pending { mut append, files, replies, .. } = std::mem::take(pending);
         append.publisher = Some(self.progress.clone());
         append.files = files.into_values().collect();
         let log = Arc::clone(&self.log);
         let dedup_keys = self.dedup.as_ref().map_or(0, |dedup| dedup.len() as u64);
-        let describe = |record: &NewRecord| {
-            (record.at, record.header.file.clone(), record.header.rows, record.value.len() as u64)
-        };
+        let describe =
+            |record: &NewRecord| (record.at, record.header.file.clone(), record.header.rows, record.value.len() as u64);
         let records = append.records.iter().map(describe).collect();
         let changed = append.files.clone();
         tokio::spawn(async move {
@@ -330,7 +332,7 @@ impl Publisher {
             Err(CleanError::Source(error)) => {
                 current.given_up = true;
                 current.split = None;
-                self.quarantine(sequence, error.to_string(), pending);
+                self.quarantine(sequence, error.reason(), pending);
                 Ok(0)
             }
             Err(source @ CleanError::Rows(_)) => Err(PublishError::Clean { file: name, source: Box::new(source) }),

@@ -97,6 +97,7 @@ fn with_ingested_at(rows: &RecordBatch, timestamp_micros: i64) -> Result<RecordB
 
 /// Memory of the rows themselves; buffers that several arrays share count for their part.
 fn bytes(batch: &RecordBatch) -> u64 {
-    let column = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
+    let column =
+        |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
     batch.columns().iter().map(|array| column(array) as u64).sum()
 }

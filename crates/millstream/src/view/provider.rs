@@ -1,5 +1,7 @@
 //! Segments as a table that DataFusion scans: segments whose times cannot match are passed over unread.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -64,7 +66,10 @@ impl TableProvider for SegmentTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -79,7 +84,8 @@ impl TableProvider for SegmentTable {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        let wanted = self.segments.iter().filter(|segment| filters.iter().all(|filter| self.can_match(segment, filter)));
+        let wanted =
+            self.segments.iter().filter(|segment| filters.iter().all(|filter| self.can_match(segment, filter)));
         let mut partitions = vec![Vec::new(); state.config().target_partitions().max(1)];
         for (index, segment) in wanted.enumerate() {
             let partition = index % partitions.len();

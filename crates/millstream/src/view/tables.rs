@@ -1,5 +1,7 @@
 //! The four tables over one snapshot.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
@@ -23,11 +25,7 @@ use crate::table::Snapshot;
 use crate::table::segment::{INGESTED_AT, Segment, time_type};
 
 /// Registers `live`, `archive`, `events` and `rejects`.
-pub(super) async fn register(
-    context: &SessionContext,
-    snapshot: &Snapshot,
-    config: &Config,
-) -> Result<(), DataFusionError> {
+pub(super) fn register(context: &SessionContext, snapshot: &Snapshot, config: &Config) -> Result<(), DataFusionError> {
     let event_time = config.source.event_time.as_deref();
     let rows = sides(snapshot, Topic::Rows, snapshot.archive.rows.as_ref(), event_time);
     let rejects = sides(snapshot, Topic::Rejects, snapshot.archive.rejects.as_ref(), event_time);
@@ -53,12 +51,7 @@ struct Sides {
     archived: Option<Arc<ArchivedTable>>,
 }
 
-fn sides(
-    snapshot: &Snapshot,
-    topic: Topic,
-    archived: Option<&Arc<ArchivedTable>>,
-    event_time: Option<&str>,
-) -> Sides {
+fn sides(snapshot: &Snapshot, topic: Topic, archived: Option<&Arc<ArchivedTable>>, event_time: Option<&str>) -> Sides {
     let segments: Vec<Arc<Segment>> =
         snapshot.segments.iter().filter(|segment| segment.at.topic == topic).cloned().collect();
     let cut = |segment: &Segment| snapshot.archived.get(&segment.at).is_none_or(|&cut| segment.first >= cut);
@@ -82,7 +75,8 @@ impl Sides {
     fn union(&self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let Some(table) = &self.archived else { return Ok(Arc::clone(&self.open)) };
         let names = table.provider.schema();
-        let archived: Vec<Expr> = self.schema.fields().iter().map(|field| side_column(field, &names)).collect::<Result<_, _>>()?;
+        let archived: Vec<Expr> =
+            self.schema.fields().iter().map(|field| side_column(field, &names)).collect::<Result<_, _>>()?;
         let archive = LogicalPlanBuilder::scan("archive", provider_as_source(Arc::clone(&table.provider)), None)?
             .project(archived)?
             .build()?;

@@ -4,6 +4,8 @@
 //! 0.0 before a comparison; whole numbers wrap, so sums and products of int64 are made as decimals and cast back; a field of
 //! a struct that is NULL is not NULL by itself.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};

@@ -86,7 +86,8 @@ proptest! {
         all.dedup();
         prop_assert_eq!(all.len(), delivered.len() + rejected.len());
         prop_assert_eq!(all.len() as u64 + cleaned.filtered, input.len() as u64);
-        prop_assert!(all.iter().all(|row| (100..100 + input.len() as i64).contains(row)));
+        let end = 100 + i64::try_from(input.len()).unwrap();
+        prop_assert!(all.iter().all(|row| (100..end).contains(row)));
         prop_assert!(delivered.is_sorted() && rejected.is_sorted());
         for (rules, reasons) in lists(&cleaned.rejects, "rules").iter().zip(lists(&cleaned.rejects, "reasons")) {
             prop_assert!(!rules.is_empty() && !reasons.is_empty());
