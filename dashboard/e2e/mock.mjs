@@ -12,6 +12,9 @@ import { apiOf, balance, drawnViews, newestRows, stageCounts, until } from "./ch
 
 const SERVER = join(dirname(fileURLToPath(import.meta.url)), "..", "mock", "server.mjs");
 
+/** Mocks that run; none outlives a check that failed. */
+const running = new Set();
+
 async function freePort() {
   const probe = createServer();
   await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
@@ -22,6 +25,8 @@ async function freePort() {
 
 async function startMock(port, ...options) {
   const mock = spawn(process.execPath, [SERVER, "--port", String(port), ...options], { stdio: ["ignore", "pipe", "inherit"] });
+  running.add(mock);
+  mock.once("exit", () => running.delete(mock));
   await new Promise((resolve, reject) => {
     mock.stdout.once("data", resolve);
     mock.once("exit", (code) => reject(new Error(`the mock ended with ${code}`)));
@@ -108,6 +113,7 @@ async function main() {
       console.log(`${check.name}: holds`);
     }
   } finally {
+    for (const mock of running) mock.kill();
     await browser.close();
   }
 }

@@ -14,7 +14,7 @@ const RATES = { clean: 1, rejected: 1, archived: 1 };
 
 it("shows each stage's own count, in the order of the way", () => {
   const status = made({ ahead: 100 });
-  expect(stages(status, RATES).map(({ id, value }) => [id, value])).toEqual([
+  expect(stages(status, RATES, 0).map(({ id, value }) => [id, value])).toEqual([
     ["files", status.source.rows_read],
     ["clean", status.clean.clean],
     ["log", status.stream.partitions.reduce((sum, partition) => sum + partition.end_offset, 0)],
@@ -25,9 +25,17 @@ it("shows each stage's own count, in the order of the way", () => {
   expect(rejects(status, RATES).value).toBe(status.clean.rejected);
 });
 
+it("claims no share of the whole while files are not counted yet", () => {
+  const status = made({ ahead: 100 });
+  const [files] = stages(status, RATES, 3);
+  expect(files).toMatchObject({ unit: "rows read so far", backlog: { value: status.source.files_waiting, text: "files waiting" } });
+  expect(summary(status, "1 s", 3)).not.toMatch(/%|to go/);
+  expect(summary(status, "1 s", 0)).toMatch(/% of .* to go/);
+});
+
 it("says what is wrong on the stage where it is", () => {
   const status = made({ ahead: 100 });
-  const trouble = (change: Partial<Status>): (string | null)[] => stages({ ...status, ...change }, RATES).map((stage) => stage.trouble?.replace("\u00a0", " ") ?? null);
+  const trouble = (change: Partial<Status>): (string | null)[] => stages({ ...status, ...change }, RATES, 0).map((stage) => stage.trouble?.replace("\u00a0", " ") ?? null);
   expect(trouble({})[0]).toBe("1 file quarantined");
   expect(trouble({ receive: { ...status.receive, gaps: 2 } })[3]).toBe("2 gaps in the log");
   expect(trouble({ table: { ...status.table, bytes: status.table.limit_bytes } })[4]).toBe("nearly full");
@@ -36,7 +44,7 @@ it("says what is wrong on the stage where it is", () => {
 it("tells the whole in one sentence for every state", () => {
   const status = made({ ahead: 100 });
   for (const state of ["starting", "running", "waiting", "draining", "done", "failed"] as const) {
-    expect(summary({ ...status, state }, null)).toMatch(/^[A-Z0-9].*\.$/);
+    expect(summary({ ...status, state }, null, 0)).toMatch(/^[A-Z0-9].*\.$/);
   }
-  expect(summary(made({ scene: "empty" }), null)).toBe("Waiting for the first file.");
+  expect(summary(made({ scene: "empty" }), null, 0)).toBe("Waiting for the first file.");
 });

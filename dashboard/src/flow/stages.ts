@@ -40,29 +40,32 @@ const NEARLY_FULL = 0.9;
 /** A reader that is this far behind is not just busy. */
 const LATE_SECONDS = 10;
 
-export function stages(status: Status, rates: Rates): Stage[] {
-  return [files(status), clean(status, rates), log(status), receive(status), table(status), archive(status, rates)];
+/** `uncounted`: files found whose rows are not in `rows_total` yet. */
+export function stages(status: Status, rates: Rates, uncounted: number): Stage[] {
+  return [files(status, uncounted), clean(status, rates), log(status), receive(status), table(status), archive(status, rates)];
 }
 
 function calm(): Pick<Stage, "health" | "trouble"> {
   return { health: "calm", trouble: null };
 }
 
-function files({ source }: Status): Stage {
+function files({ source }: Status, uncounted: number): Stage {
   const all = source.files_waiting + source.files_reading + source.files_done + source.files_quarantined;
   const left = Math.max(0, source.rows_total - source.rows_read);
   const quarantined = source.files_quarantined > 0;
+  const byFiles = { share: all > 0 ? source.files_done / all : 0, text: `${count(source.files_done)} of ${plural(all, "file")} done` };
+  const byRows = { share: source.rows_read / source.rows_total, text: percent(source.rows_read, source.rows_total) };
   return {
     id: "files",
     title: "Files",
     by: source.pace === "max" ? "at full pace" : `at ${source.pace}`,
     value: source.rows_read,
-    unit: `of ${count(source.rows_total)} rows read`,
+    unit: uncounted > 0 ? "rows read so far" : `of ${count(source.rows_total)} rows read`,
     rate: source.rows_per_second,
     rateUnit: "rows/s",
-    backlog: { value: left, text: "rows to read" },
-    meter: source.rows_total > 0 ? { share: source.rows_read / source.rows_total, text: percent(source.rows_read, source.rows_total) } : null,
-    note: `${count(source.files_done)} of ${plural(all, "file")} done`,
+    backlog: uncounted > 0 ? { value: source.files_waiting, text: "files waiting" } : { value: left, text: "rows to read" },
+    meter: uncounted > 0 ? byFiles : source.rows_total > 0 ? byRows : null,
+    note: byFiles.text,
     health: quarantined ? "warn" : "calm",
     trouble: quarantined ? `${plural(source.files_quarantined, "file")} quarantined` : null,
   };
@@ -178,7 +181,7 @@ export function rejects({ clean: counts, archive: lake, source }: Status, rates:
 }
 
 /** The state of the whole in one sentence, for someone who sees the page for the first time. */
-export function summary(status: Status, secondsLeft: string | null): string {
+export function summary(status: Status, secondsLeft: string | null, uncounted: number): string {
   const { source } = status;
   const rows = plural(source.rows_total, "row");
   switch (status.state) {
@@ -193,6 +196,7 @@ export function summary(status: Status, secondsLeft: string | null): string {
     case "waiting":
       return source.rows_total > 0 ? `All ${rows} have their outcome. Waiting for new files.` : "Waiting for the first file.";
     case "running": {
+      if (uncounted > 0) return `${plural(source.rows_read, "row")} read so far; ${plural(source.files_waiting, "file")} still ${source.files_waiting === 1 ? "waits" : "wait"}.`;
       if (source.rows_total === 0) return "Running: no rows found yet.";
       if (source.rows_read >= source.rows_total) return `All ${rows} are read; the last of them are on their way to the archive.`;
       const far = `${percent(source.rows_read, source.rows_total)} of ${rows} read`;

@@ -30,6 +30,11 @@ export function missing(counts: LedgerCounts): number {
   return counts.rows - terms(counts).reduce((sum, term) => sum + term.rows, 0);
 }
 
+/** Waiting files whose rows nobody has counted yet: until their footers are read, the total is not the whole. */
+export function uncounted(files: readonly FileLedger[]): number {
+  return files.filter((file) => file.state === "waiting" && file.rows === 0).length;
+}
+
 const STATE_ORDER: Record<FileState, number> = { quarantined: 0, reading: 1, published: 2, waiting: 3, done: 4 };
 
 /** What needs a look first: quarantined, then under way, then waiting, then done; each in the order of publishing. */

@@ -18,6 +18,9 @@ export type Unit = "rate" | "batches" | "latency";
 /** Shows at least this much of time, so that the first seconds do not stretch over the whole width. */
 const SHORTEST_MS = 60_000;
 
+/** Where the axis ends when nothing flows. */
+const EMPTY_TOP = 3;
+
 const FORMATS: Record<Unit, (value: number) => string> = {
   rate: (value) => `${rate(value)} rows/s`,
   batches: (value) => `${rate(value)} batches/s`,
@@ -36,7 +39,7 @@ export function timeline(history: readonly Sample[], lines: readonly Line[], uni
       axisPointer: { type: "line", lineStyle: { color: palette.line2 }, label: { formatter: ({ value }: { value: number }) => clock(value) } },
     },
     xAxis: clockAxis(palette, Math.max(first, last - KEPT_SECONDS * 1000), last),
-    yAxis: { ...valueAxis(palette, unit === "latency" ? latency : compact), min: 0, splitNumber: gridLines },
+    yAxis: { ...valueAxis(palette, unit === "latency" ? latency : compact), min: 0, max: ({ max }: { max: number }) => (max > 0 ? null : EMPTY_TOP), splitNumber: gridLines },
     series: lines.map((line) => ({
       name: line.name,
       type: "line",

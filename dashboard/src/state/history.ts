@@ -8,8 +8,7 @@ export interface Sample {
   read: number;
   received: number;
   records: number;
-  p50: number | null;
-  p99: number | null;
+  visibleP50: number | null;
   visibleP99: number | null;
   lagRows: number;
   lagSeconds: number;
@@ -26,8 +25,7 @@ export function sampleOf(status: Status, at: number): Sample {
     read: status.source.rows_per_second,
     received: status.receive.rows_per_second,
     records: status.stream.records_per_second,
-    p50: status.freshness.p50_seconds,
-    p99: status.freshness.p99_seconds,
+    visibleP50: status.freshness.visible_p50_seconds,
     visibleP99: status.freshness.visible_p99_seconds,
     lagRows: status.receive.lag_rows,
     lagSeconds: status.receive.lag_seconds,

@@ -3,7 +3,7 @@
 import { categoryAxis, formatValueTip, textStyle, timeAxis, tooltip, valueAxis, type Option } from "../chart/base";
 import type { Palette } from "../chart/palette";
 import { measure, utc } from "../format/format";
-import type { Series, XyPlot } from "./plot";
+import { withGaps, type Series, type XyPlot } from "./plot";
 
 export function plotOption(plot: XyPlot, palette: Palette): Option {
   const several = plot.series.length > 1;
@@ -63,14 +63,22 @@ function drawn(plot: XyPlot, series: Series, color: string): object {
     case "area":
       return {
         ...common,
+        data: plot.axis === "time" ? linePoints(withGaps(series.points)) : linePoints(series.points),
         type: "line",
-        showSymbol: series.points.length === 1,
-        sampling: "lttb",
+        symbol: "none",
+        symbolSize: 5,
+        connectNulls: false,
         lineStyle: { width: 2, color },
         ...(plot.kind === "area" ? { areaStyle: { color, opacity: 0.16 } } : {}),
         ...(plot.kind === "area" && plot.series.length > 1 ? { stack: "all" } : {}),
       };
   }
+}
+
+/** A point without a neighbour makes no line: it gets a dot. */
+function linePoints(points: Series["points"]): unknown[] {
+  const there = (index: number): boolean => (points[index]?.[1] ?? null) !== null;
+  return points.map((value, index) => (there(index) && !there(index - 1) && !there(index + 1) ? { value, symbol: "circle" } : value));
 }
 
 function pointTip(plot: XyPlot, palette: Palette): object {

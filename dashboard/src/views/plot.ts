@@ -96,6 +96,24 @@ function group(result: Result, at: { x: number; y: number; series: number }, axi
   return list;
 }
 
+/** A step this many times the usual one is a gap in the data. */
+const GAP_STEPS = 3;
+/** Times are regular when this share of the steps is the usual one. */
+const REGULAR_SHARE = 0.6;
+
+/** The points with an empty one in each gap, so that a line does not claim values where there are none; irregular times have no gaps. */
+export function withGaps(points: Series["points"]): Series["points"] {
+  const times = points.map(([at]) => Number(at));
+  const steps = times.slice(1).map((at, index) => at - (times[index] ?? at));
+  const usual = [...steps].sort((left, right) => left - right)[Math.floor(steps.length / 2)] ?? 0;
+  const regular = steps.filter((step) => Math.abs(step - usual) <= usual * 0.1).length;
+  if (usual <= 0 || regular < steps.length * REGULAR_SHARE) return points;
+  return points.flatMap((point, index): Series["points"] => {
+    const step = steps[index] ?? 0;
+    return step > usual * GAP_STEPS ? [point, [Number(point[0]) + usual, null]] : [point];
+  });
+}
+
 function weight(series: Series): number {
   return series.points.reduce((sum, [, value]) => sum + Math.abs(value ?? 0), 0);
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { ChartInfo } from "../api/types";
 import { decimalText, resultFromArrow } from "./arrow";
-import { MOST_SERIES, plotOf } from "./plot";
+import { MOST_SERIES, plotOf, withGaps } from "./plot";
 import { resultFromJson, withTypes } from "./result";
 
 const chart = (kind: string, x: string | null = null, y: string | null = null, series: string | null = null): ChartInfo => ({ kind, x, y, series });
@@ -68,6 +68,13 @@ describe("a view's plot", () => {
     expect(plot.plot.series).toHaveLength(MOST_SERIES);
     expect(plot.plot.leftOut).toBe(4);
     expect(plot.plot.series.some((series) => series.name === "s11")).toBe(true);
+  });
+
+  it("leaves a gap where regular times have one, and none where times are irregular", () => {
+    expect(withGaps([[0, 1], [10, 1], [20, 1], [30, 1], [100, 1], [110, 1], [120, 1]])).toEqual([[0, 1], [10, 1], [20, 1], [30, 1], [40, null], [100, 1], [110, 1], [120, 1]]);
+    const irregular: [number, number][] = [[0, 1], [3, 1], [50, 1], [51, 1], [200, 1]];
+    expect(withGaps(irregular)).toEqual(irregular);
+    expect(withGaps([[0, 1]])).toEqual([[0, 1]]);
   });
 
   it("takes the first fitting columns when the chart names none", () => {
