@@ -197,7 +197,7 @@ impl<'a> Again<'a> {
 
     /// What should have become of the rows that have an outcome; the reason when nobody can tell any more.
     async fn fates(&mut self, file: &FileProgress) -> Result<Vec<Fate>, String> {
-        if file.next_row == 0 {
+        if file.rules_hash.is_none() {
             return Ok(Vec::new());
         }
         let found = FoundFile {
@@ -214,7 +214,11 @@ impl<'a> Again<'a> {
         if file.rules_hash.as_deref() != Some(plan.rules_hash.as_str()) {
             return Err("the rules have changed since it was published".to_owned());
         }
+        // A file that was begun counts here even if no row of it was published: its columns were known to the next.
         self.known = plan.known.clone();
+        if file.next_row == 0 {
+            return Ok(Vec::new());
+        }
         let columns = plan.source_columns();
         let row_groups = 0..open.metadata.metadata().num_row_groups();
         let split = Split { file: Arc::new(open), row_groups, rows: 0..file.next_row, start: 0 };
