@@ -16,6 +16,15 @@ use crate::ids::StreamId;
 /// Version of the record format.
 pub const RECORD_FORMAT: u16 = 1;
 
+/// Column with the file of a row.
+pub const FILE: &str = "_file";
+
+/// Column with the number of a row in its file, from 0.
+pub const ROW: &str = "_row";
+
+/// Column with the time at which the log took the row in. It is not in the value: the receiver adds it.
+pub const INGESTED_AT: &str = "ingested_at";
+
 /// Why a batch could not become a record or a record a batch.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {

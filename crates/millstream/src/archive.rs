@@ -23,7 +23,7 @@ use millstream_core::status::ArchiveVersion;
 use url::Url;
 
 use crate::clock::rfc3339;
-use crate::stream::publish::PUBLISHER;
+use crate::stream::PUBLISHER;
 use crate::table::Seqs;
 
 /// Table property that holds the stream id.

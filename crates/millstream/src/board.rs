@@ -23,8 +23,7 @@ use self::ledger::Books;
 use self::rate::{Latencies, Rate};
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
-use crate::stream::publish::Applied;
-use crate::stream::{Bounds, Log, Recovered};
+use crate::stream::{Applied, Bounds, Log, Recovered};
 use crate::table::{LiveTable, Window};
 
 /// Messages that are kept.

@@ -15,6 +15,9 @@ use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{FileProgress, Offsets, PublisherProgress};
 use millstream_core::record::RecordHeader;
 
+/// Number of the only publisher of an embedded log.
+pub(crate) const PUBLISHER: u32 = 0;
+
 /// A record to append.
 #[derive(Debug, Clone)]
 pub(crate) struct NewRecord {
@@ -60,6 +63,19 @@ impl Append {
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.files.is_empty() && self.publisher.is_none()
     }
+}
+
+/// What became true with an append; told to the board.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Files whose progress changed.
+    pub(crate) files: Vec<FileProgress>,
+    /// Records: partition, file, rows, bytes.
+    pub(crate) records: Vec<(TopicPartition, String, u64, u64)>,
+    /// Offsets behind the last record of each partition that got one.
+    pub(crate) ends: Offsets,
+    /// Keys in the dedup state.
+    pub(crate) dedup_keys: u64,
 }
 
 /// What a log knows of its publisher.

@@ -16,7 +16,7 @@ use millstream_core::dedup::Deduplicator;
 use millstream_core::ids::Topic;
 use millstream_core::plan::{FilePlan, KnownSchema};
 use millstream_core::progress::{FilePhase, FileProgress};
-use millstream_core::record;
+use millstream_core::record::{self, FILE, ROW};
 use serde::Serialize;
 
 use crate::clean::batch::BatchCleaner;
@@ -25,7 +25,6 @@ use crate::source::list::Listing;
 use crate::source::read::{self, Split};
 use crate::source::{FoundFile, SourceError};
 use crate::stream::Log;
-use crate::stream::publish::rows::{FILE, ROW};
 
 /// Rows named for each kind of problem at most.
 const EXAMPLES: usize = 10;

@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray, UInt32Array, new_null_array};
-use arrow::compute::{cast, take_record_batch};
+use arrow::array::{Array, AsArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -25,7 +25,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::{ArchiveError, ArchiveTable, PARTITION_COLUMN, Staged};
 use crate::table::Window;
-use crate::table::segment::Segment;
+use crate::table::segment::{Segment, conform};
 
 /// Partition of rows without a time.
 const UNKNOWN: &str = "unknown";
@@ -209,20 +209,6 @@ impl Unit {
             Self::Month => format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1),
         }
     }
-}
-
-/// The batch with the columns of `schema`: missing ones are null, dictionaries plain.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let rows = batch.num_rows();
-    let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
-        match batch.column_by_name(field.name()) {
-            Some(array) if array.data_type() == field.data_type() => Ok(Arc::clone(array)),
-            Some(array) => cast(array, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), rows)),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 /// Forces files and their folders to disk, down to the table's own folder.

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use millstream_core::ids::Topic;
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes};
+use millstream_core::record::FILE;
 use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
 
-use crate::stream::Recovered;
-use crate::stream::publish::Applied;
-use crate::stream::publish::rows::FILE;
+use crate::stream::{Applied, Recovered};
 use crate::table::Window;
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;

@@ -13,22 +13,19 @@ use bytes::Bytes;
 use millstream_core::config::{Config, Pace};
 use millstream_core::dedup::{DedupError, Deduplicator};
 use millstream_core::ids::{StreamId, Topic, TopicPartition};
-use millstream_core::progress::{FilePhase, FileProgress, Offsets, Outcomes, PublisherProgress, StartedRules};
+use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress, StartedRules};
 use millstream_core::record::{RECORD_FORMAT, RecordError, RecordHeader};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
-use super::{Append, Log, LogError, NewRecord};
+use super::{Append, Applied, Log, LogError, NewRecord, PUBLISHER};
 use crate::board::Board;
 use crate::clean::{CleanError, CleanedBatch};
 use crate::source::find::Accept;
 use crate::source::plan::{Start, Work};
 use crate::stop::{Phase, StopToken};
-
-/// Number of the only publisher of an embedded log.
-pub(crate) const PUBLISHER: u32 = 0;
 
 /// Why publishing ended.
 #[derive(Debug, thiserror::Error)]
@@ -100,19 +97,6 @@ struct Pending {
     since: Option<Instant>,
     /// Who waits for their files' numbers to be durable.
     replies: Vec<(tokio::sync::oneshot::Sender<Vec<FileProgress>>, Vec<FileProgress>)>,
-}
-
-/// What became true with an append; told to the board.
-#[derive(Debug)]
-pub(crate) struct Applied {
-    /// Files whose progress changed.
-    pub(crate) files: Vec<FileProgress>,
-    /// Records: partition, file, rows, bytes.
-    pub(crate) records: Vec<(TopicPartition, String, u64, u64)>,
-    /// Offsets behind the last record of each partition that got one.
-    pub(crate) ends: Offsets,
-    /// Keys in the dedup state.
-    pub(crate) dedup_keys: u64,
 }
 
 /// The file whose batches come.

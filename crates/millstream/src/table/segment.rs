@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatchOptions, TimestampMicrosecondArray, new_null_array};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::record::RecordHeader;
-
-/// Name of the column with the time of the log record.
-pub(crate) const INGESTED_AT: &str = "ingested_at";
+use millstream_core::record::{INGESTED_AT, RecordHeader};
 
 /// Rows of consecutive records.
 #[derive(Debug)]
@@ -73,6 +70,20 @@ impl Segment {
             event_time_micros: event_times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))),
         })
     }
+}
+
+/// The batch with the columns of `schema`: missing ones are null, dictionaries plain.
+pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
+        match batch.column_by_name(field.name()) {
+            Some(array) if array.data_type() == field.data_type() => Ok(Arc::clone(array)),
+            Some(array) => cast(array, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
 /// Type of times in all tables.

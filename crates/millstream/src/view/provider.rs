@@ -12,9 +12,9 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
+use millstream_core::record::INGESTED_AT;
 
-use super::tables::conform;
-use crate::table::segment::{INGESTED_AT, Segment};
+use crate::table::segment::{Segment, conform};
 
 /// Segments under one schema.
 #[derive(Debug)]

@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::{ViewTable, provider_as_source};
@@ -17,12 +16,12 @@ use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use millstream_core::config::Config;
 use millstream_core::ids::Topic;
+use millstream_core::record::{FILE, INGESTED_AT, ROW};
 
 use super::provider::SegmentTable;
 use crate::archive::{ArchivedTable, PARTITION_COLUMN};
-use crate::stream::publish::rows::{FILE, ROW};
 use crate::table::Snapshot;
-use crate::table::segment::{INGESTED_AT, Segment, time_type};
+use crate::table::segment::{Segment, conform, time_type};
 
 /// Registers `live`, `archive`, `events` and `rejects`.
 pub(super) fn register(context: &SessionContext, snapshot: &Snapshot, config: &Config) -> Result<(), DataFusionError> {
@@ -142,20 +141,6 @@ fn plain(data_type: &DataType) -> DataType {
         }
         other => other.clone(),
     }
-}
-
-/// Some columns of a batch as `schema` has them; missing ones are null.
-pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
-        match batch.column_by_name(field.name()) {
-            Some(array) if array.data_type() == field.data_type() => Ok(Arc::clone(array)),
-            Some(array) => cast(array, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
 /// The last rows of segments that come newest first, newest first.

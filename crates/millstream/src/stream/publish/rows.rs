@@ -10,15 +10,9 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use arrow::error::ArrowError;
-use millstream_core::record::{Cut, RecordError, encode_within};
+use millstream_core::record::{Cut, FILE, ROW, RecordError, encode_within};
 
 use crate::table::segment::time_range;
-
-/// Column with the file of a row.
-pub(crate) const FILE: &str = "_file";
-
-/// Column with the number of a row in its file.
-pub(crate) const ROW: &str = "_row";
 
 /// Rule name of a row that fits no record.
 const TOO_LARGE: &str = "record:too_large";
