@@ -59,6 +59,9 @@ pub(crate) enum ArchiveError {
         /// Why.
         source: Box<DeltaTableError>,
     },
+    /// Work on files ended by a panic.
+    #[error("work on files of the archive ended by a panic")]
+    Panicked(#[source] tokio::task::JoinError),
     /// A file could not be forced to disk.
     #[error("cannot force `{path}` to disk")]
     Sync {

@@ -24,7 +24,7 @@ use self::rate::{Latencies, Rate};
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
 use crate::stream::{Applied, Bounds, Log, Recovered};
-use crate::table::{LiveTable, Window};
+use crate::table::{ArchiveState, LiveTable, Window};
 
 /// Messages that are kept.
 const MESSAGES: usize = 50;
@@ -138,9 +138,8 @@ impl Board {
     ) {
         let archive = live.snapshot_of_state().archive;
         self.update(|inner| {
-            inner.books = Books::new(recovered);
-            let rows = |table: &Option<Arc<ArchivedTable>>| table.as_ref().map_or(0, |table| table.rows);
-            inner.books.set_archived(rows(&archive.rows), rows(&archive.rejects));
+            inner.books = books(recovered, &archive);
+            inner.read.start(inner.books.rows_read());
             inner.versions = versions.into();
             inner.dedup_keys = recovered.dedup.len() as u64;
             inner.state = PipelineState::Running;
@@ -266,6 +265,11 @@ impl Board {
         });
     }
 
+    /// Whether all rows of a file have an outcome.
+    pub(crate) fn is_finished(&self, file: &str) -> bool {
+        self.lock().books.is_finished(file)
+    }
+
     /// The ledger now.
     pub(crate) fn ledger(&self) -> Ledger {
         let inner = self.lock();
@@ -361,7 +365,7 @@ impl Board {
         }
     }
 
-    fn archive_status(&self, inner: &Inner, archive: &crate::table::ArchiveState) -> ArchiveStatus {
+    fn archive_status(&self, inner: &Inner, archive: &ArchiveState) -> ArchiveStatus {
         let rows = archive.rows.as_ref();
         ArchiveStatus {
             path: self.config.archive.path.display().to_string(),
@@ -403,6 +407,18 @@ impl Inner {
             gaps: self.gaps,
         }
     }
+}
+
+/// The ledger of what is durable, without a run.
+pub(crate) fn ledger_at_rest(recovered: &Recovered, archive: &ArchiveState) -> Ledger {
+    books(recovered, archive).ledger(0)
+}
+
+fn books(recovered: &Recovered, archive: &ArchiveState) -> Books {
+    let rows = |table: &Option<Arc<ArchivedTable>>| table.as_ref().map_or(0, |table| table.rows);
+    let mut books = Books::new(recovered);
+    books.set_archived(rows(&archive.rows), rows(&archive.rejects));
+    books
 }
 
 fn by_rule(counts: &BTreeMap<String, u64>) -> Vec<RuleCount> {

@@ -22,8 +22,19 @@ pub(crate) struct Job {
     pub(crate) split: Split,
     /// What happens to them.
     pub(crate) plan: Arc<FilePlan>,
-    /// Where the batches go, in the order of rows. The first error is the last thing sent.
-    pub(crate) batches: mpsc::Sender<Result<CleanedBatch, CleanError>>,
+    /// Where the batches go, in the order of rows.
+    pub(crate) batches: mpsc::Sender<SplitEvent>,
+}
+
+/// What a split sends. A channel that closes without `End` or `Failed` was interrupted: nothing is wrong with its file.
+#[derive(Debug)]
+pub(crate) enum SplitEvent {
+    /// More rows.
+    Batch(CleanedBatch),
+    /// That was the last row.
+    End,
+    /// There will be no more.
+    Failed(CleanError),
 }
 
 /// What became of consecutive rows of a file.

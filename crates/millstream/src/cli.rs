@@ -63,7 +63,7 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the example: 100,000 real taxi trips, a page in the browser
+    /// Run the example: 108,500 real taxi trips, a page in the browser
     #[command(after_help = "Example:\n  millstream demo --port 8090")]
     Demo {
         /// Port of the page; the next free one when it is taken

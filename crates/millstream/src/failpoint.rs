@@ -6,6 +6,7 @@ pub(crate) const NAMES: &[&str] = &[
     "append.before",
     "append.after",
     "receive.before_insert",
+    "archive.created",
     "archive.staged",
     "archive.before_commit",
     "archive.committed",

@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 use crate::archive::run::Archiver;
 use crate::archive::{self, ArchiveError, ArchiveSettings, ArchiveTable, Loaded};
-use crate::board::Board;
+use crate::board::{self, Board};
 use crate::clean::Cleaner;
 use crate::clean::datafusion::DataFusionCleaner;
 use crate::receive::Receiver;
@@ -110,7 +110,7 @@ impl Runtimes {
         };
         Ok(Self {
             io: runtime("millstream-io", 2)?,
-            work: runtime("millstream-work", config.source.parallel_splits.get())?,
+            work: runtime("millstream-work", config.source.parallel_splits.get().max(2))?,
             queries: runtime("millstream-query", processors)?,
         })
     }
@@ -160,6 +160,12 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
     let shares = Shares::of(config.limits.memory);
     let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), state, &offsets));
     Ok(Queries::new(Arc::clone(&config), live, shares.queries, on)?)
+}
+
+/// The ledger of a pipeline that does not run, as log and archive hold it.
+pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineError> {
+    let durable = recover(config).await?;
+    Ok(board::ledger_at_rest(&durable.recovered, &durable.archive))
 }
 
 /// What is durable, read at the start.
@@ -444,6 +450,7 @@ impl From<ArchiveError> for PipelineError {
             }
             ArchiveError::Folder { .. }
             | ArchiveError::Delta { .. }
+            | ArchiveError::Panicked(_)
             | ArchiveError::Sync { .. }
             | ArchiveError::Conflict { .. }
             | ArchiveError::TypeChanged { .. }

@@ -17,7 +17,7 @@ use crate::table::segment::Segment;
 use crate::table::{LiveTable, Seqs};
 
 /// Bytes of records that are asked for at once.
-const READ_BYTES: u64 = 8 * 1024 * 1024;
+const READ_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why receiving ended.
 #[derive(Debug, thiserror::Error)]
@@ -115,9 +115,9 @@ impl Receiver {
             for record in records {
                 next.insert(record.at, record.offset.next());
                 self.take(&record, &mut seqs)?;
-            }
-            if !self.room(&mut stop).await {
-                return Ok(());
+                if !self.room(&mut stop).await {
+                    return Ok(());
+                }
             }
         }
     }
@@ -162,7 +162,7 @@ impl Receiver {
     async fn room(&self, stop: &mut StopToken) -> bool {
         let mut changed = self.live.changed();
         loop {
-            if self.live.size().bytes_not_archived < self.live.limits().bytes {
+            if self.live.bytes_not_archived() < self.live.limits().bytes / 2 {
                 return true;
             }
             tokio::select! {

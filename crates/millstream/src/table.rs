@@ -201,7 +201,7 @@ impl LiveTable {
         let oldest = now_micros.saturating_sub(age);
         let mut inner = self.lock();
         let size = inner.size();
-        // Half of the share stays free for rows that the archive does not hold yet.
+        // The other half of the share is for rows that the archive does not hold yet.
         let mut excess_bytes = size.bytes.saturating_sub(self.limits.bytes / 2);
         let mut excess_rows = self.limits.max_rows.map_or(0, |rows| size.rows.saturating_sub(rows.get()));
         loop {
@@ -240,6 +240,16 @@ impl LiveTable {
     /// Numbers for the board.
     pub(crate) fn size(&self) -> TableSize {
         self.lock().size()
+    }
+
+    /// Bytes of both topics that the archive does not hold.
+    pub(crate) fn bytes_not_archived(&self) -> u64 {
+        let inner = self.lock();
+        let open = |partition: &Partition| -> u64 {
+            let newest = partition.segments.iter().rev();
+            newest.take_while(|segment| segment.first >= partition.archived).map(|segment| segment.bytes).sum()
+        };
+        inner.partitions.values().map(open).sum()
     }
 
     /// Size, limit and archive together, for the board.

@@ -23,6 +23,7 @@ use futures::StreamExt;
 use millstream_core::config::Config;
 use millstream_core::status::{ChartInfo, ColumnInfo, TableInfo, ViewInfo};
 use tokio::runtime::Handle;
+use tracing::debug;
 
 use crate::table::LiveTable;
 
@@ -71,6 +72,9 @@ pub(crate) enum QueryError {
     /// It wanted more memory than queries may take. HTTP 413.
     #[error("the query needs more memory than its share of `limits.memory`: {0}")]
     TooLarge(String),
+    /// The process ends. HTTP 503.
+    #[error("the pipeline is stopping")]
+    Stopping,
     /// Reading failed. HTTP 500.
     #[error("running the query failed: {0}")]
     Failed(String),
@@ -121,7 +125,11 @@ impl Queries {
             let context = this.context(&names.join(" ")).await?;
             let mut tables = Vec::new();
             for name in names {
-                let provider = context.table_provider(name.as_str()).await?;
+                let Ok(provider) = context.table_provider(name.as_str()).await else {
+                    // A view over columns that no row has brought yet.
+                    tables.push(TableInfo { name, kind: "view".to_owned(), columns: Vec::new() });
+                    continue;
+                };
                 let column = |field: &Arc<arrow::datatypes::Field>| ColumnInfo {
                     name: field.name().clone(),
                     data_type: field.data_type().to_string(),
@@ -144,8 +152,7 @@ impl Queries {
     async fn collect(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
         let context = self.context(sql).await?;
-        let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let frame = context.sql_with_options(sql, only_reads).await?;
+        let frame = context.sql_with_options(sql, only_reads()).await?;
         let mut stream = frame.execute_stream().await?;
         let schema = stream.schema();
         let mut batches = Vec::new();
@@ -185,10 +192,11 @@ impl Queries {
                 wanted.insert(index);
             }
         }
-        for (index, view) in self.views.iter().enumerate() {
-            if wanted.contains(&index) {
-                let frame = context.sql(&view.sql).await?;
-                context.register_table(view.name.as_str(), frame.into_view())?;
+        for (index, view) in self.views.iter().enumerate().filter(|(index, _)| wanted.contains(index)) {
+            // A view that cannot be planned is not there: it must not stop queries that only seem to name it.
+            match context.sql_with_options(&view.sql, only_reads()).await {
+                Ok(frame) => drop(context.register_table(view.name.as_str(), frame.into_view())?),
+                Err(error) => debug!(view = %self.views[index].name, %error, "view cannot be planned"),
             }
         }
         Ok(context)
@@ -204,9 +212,15 @@ impl Queries {
     {
         match self.on.spawn(work).await {
             Ok(result) => result.map_err(QueryError::from),
+            Err(error) if error.is_cancelled() => Err(QueryError::Stopping),
             Err(error) => Err(QueryError::Failed(format!("the query ended by a panic: {error}"))),
         }
     }
+}
+
+/// No statement that changes anything.
+fn only_reads() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
 impl From<DataFusionError> for QueryError {

@@ -14,7 +14,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde_json::Value;
 use std::collections::HashMap;
 
-use super::stage::{sync_files, table_schema};
+use super::stage::table_schema;
 use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged};
 use crate::clock::now_micros;
 use crate::failpoint;
@@ -50,7 +50,6 @@ impl ArchiveTable {
         if self.standing(window, &loaded)? == Standing::Landed {
             return Ok(Committed { loaded, staged: Staged::default() });
         }
-        let before = loaded.table.version().unwrap_or_default();
         let staged = self.stage(loaded.table.object_store(), window, &schema).await?;
         failpoint::hit("archive.staged");
         let mut tries = 0;
@@ -64,30 +63,39 @@ impl ArchiveTable {
             }
         }
         failpoint::hit("archive.committed");
-        let commits = before + 1..=loaded.table.version().unwrap_or_default();
-        let commits: Vec<String> = commits.map(|version| format!("_delta_log/{version:020}.json")).collect();
-        sync_files(&self.folder, &commits)?;
+        self.sync_log().await?;
         Ok(Committed { loaded, staged })
     }
 
-    /// The table, opened anew, with at least these columns.
+    /// The table, opened anew, with at least these columns. What making it or adding columns says is not believed: the table is
+    /// looked at again.
     async fn prepared(&self, schema: &SchemaRef) -> Result<Loaded, ArchiveError> {
-        let Some(loaded) = self.load().await? else {
-            return self.create(self.delta_columns(schema)?).await;
-        };
-        let missing = self.missing_columns(&loaded, schema)?;
-        if missing.is_empty() {
-            return Ok(loaded);
+        let mut tries = 0;
+        loop {
+            let Some(loaded) = self.load().await? else {
+                match self.create(self.delta_columns(schema)?).await {
+                    Ok(loaded) => {
+                        failpoint::hit("archive.created");
+                        return Ok(loaded);
+                    }
+                    Err(error) if tries == TRIES => return Err(error),
+                    Err(_) => tries += 1,
+                }
+                continue;
+            };
+            let missing = self.missing_columns(&loaded, schema)?;
+            if missing.is_empty() {
+                return Ok(loaded);
+            }
+            let properties = CommitProperties::default().with_max_retries(0);
+            let added = loaded.table.add_columns().with_fields(missing).with_commit_properties(properties).await;
+            if let Err(source) = added {
+                if tries == TRIES {
+                    return Err(self.delta("add columns to")(source));
+                }
+                tries += 1;
+            }
         }
-        let table = loaded.table.clone();
-        let added = table
-            .add_columns()
-            .with_fields(missing)
-            .with_commit_properties(CommitProperties::default().with_max_retries(0))
-            .await;
-        added.map_err(self.delta("add columns to"))?;
-        let reloaded = self.load().await?;
-        reloaded.ok_or_else(|| self.delta("open")(DeltaTableError::NotATable(self.name())))
     }
 
     fn delta_columns(&self, schema: &SchemaRef) -> Result<Vec<StructField>, ArchiveError> {

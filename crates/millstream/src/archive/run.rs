@@ -20,6 +20,9 @@ use crate::stream::LogError;
 use crate::stream::embedded::{EmbeddedLog, Retention};
 use crate::table::LiveTable;
 
+/// How often old rows and records are looked for while nothing is archived.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The archiver.
 #[derive(Debug)]
 pub(crate) struct Archiver {
@@ -71,7 +74,7 @@ impl Archiver {
             } else if due.is_none() {
                 due = Some(Instant::now() + self.commit_interval);
             }
-            let urgent = size.bytes_not_archived >= self.target_bytes.min(self.live.limits().bytes / 2);
+            let urgent = size.bytes_not_archived >= self.target_bytes.min(self.live.limits().bytes / 4);
             if waiting && (last || urgent || due.is_some_and(|due| due <= Instant::now())) {
                 tokio::select! {
                     () = stop.reached(Phase::Abort) => return Ok(()),
@@ -81,13 +84,20 @@ impl Archiver {
                 due = None;
                 continue;
             }
-            let timer = due.unwrap_or_else(|| Instant::now() + self.commit_interval);
-            tokio::select! {
+            let timer = due.unwrap_or_else(|| Instant::now() + self.commit_interval.min(TIDY_INTERVAL));
+            let idle = tokio::select! {
                 () = stop.reached(Phase::Abort) => return Ok(()),
-                () = tokio::time::sleep_until(timer) => {}
+                () = tokio::time::sleep_until(timer) => due.is_none(),
                 // The table lives as long as this task does.
-                _ = changed.changed() => {}
-                _ = received.wait_for(|&done| done), if !last => last = true,
+                _ = changed.changed() => false,
+                _ = received.wait_for(|&done| done), if !last => {
+                    last = true;
+                    false
+                }
+            };
+            if idle {
+                // Rows grow old without commits, too.
+                self.tidy().await?;
             }
         }
     }
@@ -103,6 +113,11 @@ impl Archiver {
             self.archive_table(table).await?;
         }
         failpoint::hit("archive.before_trim");
+        self.tidy().await
+    }
+
+    /// Lets go of rows and records that are past their retention.
+    async fn tidy(&self) -> Result<(), ArchiverError> {
         self.live.tidy(now_micros());
         let trimmed = self.log.trim(self.live.archived_offsets(), self.retention).await?;
         if trimmed > 0 {

@@ -14,7 +14,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondT
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Datelike};
-use deltalake::DeltaTableError;
 use deltalake::kernel::{Action, Add};
 use deltalake::operations::get_num_idx_cols_and_stats_columns;
 use deltalake::operations::write::writer::{PartitionWriter, PartitionWriterConfig};
@@ -29,6 +28,10 @@ use crate::table::segment::{Segment, conform};
 
 /// Partition of rows without a time.
 const UNKNOWN: &str = "unknown";
+
+/// Files of the table's log that are forced to disk after a commit: more than one commit can make (its own, the one that made
+/// the table or added columns, a checkpoint and what points to it).
+const SYNCED_LOG_FILES: usize = 8;
 
 /// Rows handed to the Parquet writer at once.
 const WRITE_ROWS: usize = 32_768;
@@ -68,21 +71,20 @@ impl ArchiveTable {
         window: &Window,
         schema: &SchemaRef,
     ) -> Result<Staged, ArchiveError> {
-        let mut parts: BTreeMap<Option<String>, Vec<RecordBatch>> = BTreeMap::new();
-        let file_schema = Arc::new(Schema::new(
-            schema.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned().collect::<Vec<_>>(),
-        ));
+        let fields = schema.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned();
+        let file_schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut parts: BTreeMap<Option<String>, Vec<Part<'_>>> = BTreeMap::new();
         for segment in &window.segments {
-            for (value, batch) in self.split(segment, &file_schema).map_err(self.arrange())? {
-                parts.entry(value).or_default().push(batch);
+            for (value, rows) in self.split(segment).map_err(self.arrange())? {
+                parts.entry(value).or_default().push(Part { segment, rows });
             }
         }
         let mut staged = Staged { rows: window.rows(), ..Staged::default() };
-        for (value, batches) in parts {
-            let adds = self.write_part(Arc::clone(&store), &file_schema, value.as_deref(), &batches).await;
-            staged.take(value.as_deref(), adds.map_err(self.delta("write files of"))?);
+        for (value, parts) in parts {
+            let adds = self.write_part(Arc::clone(&store), &file_schema, value.as_deref(), &parts).await?;
+            staged.take(value.as_deref(), adds);
         }
-        sync_files(&self.folder, &staged.paths)?;
+        self.sync(staged.paths.clone()).await?;
         Ok(staged)
     }
 
@@ -92,8 +94,8 @@ impl ArchiveTable {
         store: Arc<dyn object_store::ObjectStore>,
         schema: &SchemaRef,
         value: Option<&str>,
-        batches: &[RecordBatch],
-    ) -> Result<Vec<Add>, DeltaTableError> {
+        parts: &[Part<'_>],
+    ) -> Result<Vec<Add>, ArchiveError> {
         let compression = Compression::ZSTD(ZstdLevel::default());
         let properties = WriterProperties::builder().set_compression(compression).build();
         let prefix =
@@ -108,34 +110,33 @@ impl ArchiveTable {
             Some(WRITE_ROWS),
             None,
             Some(prefix),
-        )?;
-        let mut writer = PartitionWriter::try_with_config(store, config, indexed, None)?;
-        for batch in batches {
-            writer.write(batch).await?;
+        )
+        .map_err(self.delta("write files of"))?;
+        let writer = PartitionWriter::try_with_config(store, config, indexed, None);
+        let mut writer = writer.map_err(self.delta("write files of"))?;
+        for part in parts {
+            let batch = part.batch(schema).map_err(self.arrange())?;
+            writer.write(&batch).await.map_err(self.delta("write files of"))?;
         }
-        writer.close().await
+        writer.close().await.map_err(self.delta("write files of"))
     }
 
-    /// The rows of a segment by partition value, each part with the columns of the files.
-    fn split(&self, segment: &Segment, schema: &SchemaRef) -> Result<Vec<(Option<String>, RecordBatch)>, ArrowError> {
-        let batch = conform(&segment.batch, schema)?;
-        let Some((unit, times)) = self.partition_times(segment)? else { return Ok(vec![(None, batch)]) };
-        if let Some((low, high)) = times.range.filter(|(low, high)| unit.number(*low) == unit.number(*high)) {
-            debug_assert!(low <= high, "a range is in order");
-            return Ok(vec![(Some(unit.text(unit.number(low))), batch)]);
+    /// The rows of a segment by partition value; no rows named means all.
+    fn split(&self, segment: &Segment) -> Result<Vec<OfPartition>, ArrowError> {
+        let Some((unit, times)) = self.partition_times(segment)? else { return Ok(vec![(None, None)]) };
+        if let Some((low, _)) = times.range.filter(|(low, high)| unit.number(*low) == unit.number(*high)) {
+            return Ok(vec![(Some(unit.text(unit.number(low))), None)]);
         }
+        let Some(column) = &times.column else { return Ok(vec![(Some(UNKNOWN.to_owned()), None)]) };
         let mut rows: BTreeMap<Option<i64>, Vec<u32>> = BTreeMap::new();
-        for (row, time) in (0u32..).zip(times.column.iter().flatten()) {
+        for (row, time) in (0u32..).zip(column) {
             rows.entry(time.map(|time| unit.number(time))).or_default().push(row);
-        }
-        if times.column.is_none() {
-            return Ok(vec![(Some(UNKNOWN.to_owned()), batch)]);
         }
         let part = |(number, rows): (Option<i64>, Vec<u32>)| {
             let value = number.map_or_else(|| UNKNOWN.to_owned(), |number| unit.text(number));
-            Ok((Some(value), take_record_batch(&batch, &UInt32Array::from(rows))?))
+            (Some(value), Some(UInt32Array::from(rows)))
         };
-        rows.into_iter().map(part).collect()
+        Ok(rows.into_iter().map(part).collect())
     }
 
     /// The times that decide the partition; none when the table has no partitions.
@@ -159,6 +160,25 @@ impl ArchiveTable {
 
     fn arrange(&self) -> impl Fn(ArrowError) -> ArchiveError + '_ {
         |source| ArchiveError::Arrange { table: self.name(), source }
+    }
+}
+
+/// A partition and the rows of a segment that belong to it; none named means all.
+type OfPartition = (Option<String>, Option<UInt32Array>);
+
+/// Rows of one segment that belong to one partition; none named means all.
+struct Part<'a> {
+    segment: &'a Segment,
+    rows: Option<UInt32Array>,
+}
+
+impl Part<'_> {
+    /// The rows with the columns of the files. Made when they are written, so that a window is not held twice.
+    fn batch(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        match &self.rows {
+            Some(rows) => conform(&take_record_batch(&self.segment.batch, rows)?, schema),
+            None => conform(&self.segment.batch, schema),
+        }
     }
 }
 
@@ -211,15 +231,44 @@ impl Unit {
     }
 }
 
-/// Forces files and their folders to disk, down to the table's own folder.
-pub(crate) fn sync_files(table: &Path, paths: &[String]) -> Result<(), ArchiveError> {
-    let mut folders = BTreeSet::from([table.to_path_buf()]);
-    for path in paths {
-        let path = table.join(path);
-        sync(&path)?;
-        folders.extend(path.ancestors().skip(1).take_while(|folder| folder.starts_with(table)).map(PathBuf::from));
+impl ArchiveTable {
+    /// Forces data files and their folders to disk.
+    async fn sync(&self, paths: Vec<String>) -> Result<(), ArchiveError> {
+        let folder = self.folder.clone();
+        blocking(move || {
+            let mut folders = BTreeSet::new();
+            for path in paths.iter().map(|path| folder.join(path)) {
+                sync(&path)?;
+                folders
+                    .extend(path.ancestors().skip(1).take_while(|above| above.starts_with(&folder)).map(PathBuf::from));
+            }
+            folders.iter().try_for_each(|folder| sync(folder))
+        })
+        .await
     }
-    folders.iter().try_for_each(|folder| sync(folder))
+
+    /// Forces the table's log to disk: the newest commits, checkpoints, and every folder above up to the archive's own parent.
+    pub(super) async fn sync_log(&self) -> Result<(), ArchiveError> {
+        let folder = self.folder.clone();
+        blocking(move || {
+            let log = folder.join("_delta_log");
+            let list = |source| ArchiveError::Sync { path: log.display().to_string(), source };
+            let mut newest: Vec<PathBuf> = Vec::new();
+            for entry in std::fs::read_dir(&log).map_err(list)? {
+                newest.push(entry.map_err(list)?.path());
+            }
+            newest.sort();
+            // Names begin with the version: the newest are last, and `_last_checkpoint` is behind them.
+            newest.iter().rev().take(SYNCED_LOG_FILES).try_for_each(|path| sync(path))?;
+            [log.as_path()].into_iter().chain(folder.ancestors().take(3)).try_for_each(sync)
+        })
+        .await
+    }
+}
+
+/// Runs what blocks where blocking is allowed.
+async fn blocking(work: impl FnOnce() -> Result<(), ArchiveError> + Send + 'static) -> Result<(), ArchiveError> {
+    tokio::task::spawn_blocking(work).await.map_err(ArchiveError::Panicked)?
 }
 
 fn sync(path: &Path) -> Result<(), ArchiveError> {

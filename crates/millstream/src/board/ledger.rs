@@ -103,6 +103,12 @@ impl Books {
         self.rows_read
     }
 
+    /// Whether all rows of a file have an outcome.
+    pub(super) fn is_finished(&self, file: &str) -> bool {
+        let file = self.sequences.get(file).and_then(|sequence| self.files.get(sequence));
+        file.is_some_and(|file| file.phase == FilePhase::Finished)
+    }
+
     /// Sums over all files.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();

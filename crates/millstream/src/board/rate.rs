@@ -26,6 +26,11 @@ pub(super) struct Rate {
 }
 
 impl Rate {
+    /// The count was `total` already before anything was counted here.
+    pub(super) fn start(&mut self, total: u64) {
+        self.total = total;
+    }
+
     /// The count is `total` now.
     pub(super) fn add(&mut self, total: u64) {
         let now = Instant::now();

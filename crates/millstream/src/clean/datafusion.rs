@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
-use super::{CleanError, CleanedBatch, Cleaner, Job};
+use super::{CleanError, CleanedBatch, Cleaner, Job, SplitEvent};
 use crate::source::{SourceError, read};
 use crate::stop::{Phase, StopToken};
 
@@ -41,10 +41,11 @@ impl Cleaner for DataFusionCleaner {
             let ended = ended.unwrap_or_else(|panic| Err(SourceError::panicked(&job.split.file.found, panic).into()));
             if let Err(error) = ended {
                 // Nobody listens when the publisher has given the file up.
-                let _ = job.batches.send(Err(error)).await;
+                let _ = job.batches.send(SplitEvent::Failed(error)).await;
                 return;
             }
         }
+        let _ = job.batches.send(SplitEvent::End).await;
     }
 }
 
@@ -59,7 +60,13 @@ impl DataFusionCleaner {
             let (first_row, raw) = next?;
             expected += raw.num_rows() as u64;
             let cleaned = rules.clean(first_row, &raw)?;
-            if sends && job.batches.send(Ok(CleanedBatch { rows: first_row..expected, cleaned })).await.is_err() {
+            if sends
+                && job
+                    .batches
+                    .send(SplitEvent::Batch(CleanedBatch { rows: first_row..expected, cleaned }))
+                    .await
+                    .is_err()
+            {
                 return Ok(());
             }
         }

@@ -9,15 +9,18 @@ use super::client::block_on;
 use super::failure::Failure;
 use super::number::{bytes, counted};
 use super::out;
-use crate::source::list::Listing;
+use crate::source::list::{Listed, Listing};
 use crate::source::{FoundFile, read};
 
 /// Prints the source files of a pipeline file that parsed.
 pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure> {
-    out::line(&format!("`{}` is right: pipeline `{}`", pipeline_file.display(), config.pipeline.name))?;
+    out::line(&format!("`{}` reads well: pipeline `{}`", pipeline_file.display(), config.pipeline.name))?;
     let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
     let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
-    let found = block_on(async { Ok(listing.list().await?) })?;
+    let Listed { files: found, problems: unseen } = block_on(async { Ok(listing.list().await?) })?;
+    for problem in unseen {
+        out::line(&format!("! {problem}"))?;
+    }
     if found.is_empty() {
         let text = format!("nothing matches `source.path` = {}", listing.patterns());
         if config.source.watch {

@@ -112,7 +112,9 @@ impl From<QueryError> for Failure {
         let text = chain(&error);
         match error {
             QueryError::Refused(_) => Self::Refused(text),
-            QueryError::TimedOut(_) | QueryError::TooLarge(_) | QueryError::Failed(_) => Self::Failed(text),
+            QueryError::TimedOut(_) | QueryError::TooLarge(_) | QueryError::Stopping | QueryError::Failed(_) => {
+                Self::Failed(text)
+            }
         }
     }
 }

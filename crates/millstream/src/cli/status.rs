@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::number::{bytes, count, duration, rate};
 use super::out;
 use crate::data_dir::{self, Found};
+use crate::pipeline;
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Goes to the first place of the terminal and clears what is below.
@@ -37,7 +38,9 @@ pub(super) fn status(config: &Config, json: bool, watch: bool) -> Result<(), Fai
 
 async fn look(config: &Config, json: bool) -> Result<String, Failure> {
     let Some(client) = Client::find(config)? else {
-        return Ok(if json { "{\"running\":false}\n".to_owned() } else { idle(config)? });
+        let ledger = ledger_at_rest(config).await?;
+        let json_text = || format!("{}\n", serde_json::json!({ "running": false, "ledger": ledger }));
+        return if json { Ok(json_text()) } else { idle(config, ledger.as_ref()) };
     };
     let status: Status = client.get("/api/status").await?;
     let ledger: Ledger = client.get("/api/ledger").await?;
@@ -48,8 +51,17 @@ async fn look(config: &Config, json: bool) -> Result<String, Failure> {
     Ok(describe(&status, &ledger, client.url()))
 }
 
+/// The ledger as log and archive hold it; none when the pipeline never ran, or is just starting.
+async fn ledger_at_rest(config: &Config) -> Result<Option<Ledger>, Failure> {
+    let data_dir = &config.pipeline.data_dir;
+    if data_dir::find(data_dir)? != Found::Idle || data_dir::describe(data_dir)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(pipeline::ledger_at_rest(config).await?))
+}
+
 /// What the data folder tells while no process runs.
-fn idle(config: &Config) -> Result<String, Failure> {
+fn idle(config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
     let data_dir = &config.pipeline.data_dir;
     let mut text = match data_dir::find(data_dir)? {
         Found::Running(_) => format!("pipeline `{}` is starting\n", config.pipeline.name),
@@ -72,6 +84,11 @@ fn idle(config: &Config) -> Result<String, Failure> {
             None => "none yet".to_owned(),
         };
         let _ = writeln!(text, "  {name}   {found}");
+    }
+    if let Some(ledger) = ledger {
+        text += &equation(&ledger.total, "  ledger    ");
+        let _ = writeln!(text, "  balanced  {}", if ledger.balanced { "yes" } else { "NO" });
+        quarantined(&mut text, ledger);
     }
     Ok(text)
 }

@@ -51,6 +51,7 @@ impl From<QueryError> for ApiError {
             QueryError::Refused(_) => StatusCode::BAD_REQUEST,
             QueryError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
             QueryError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            QueryError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

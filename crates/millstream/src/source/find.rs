@@ -1,6 +1,6 @@
 //! Finding: lists the source again and again, and has each new file accepted once it is whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +9,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::list::Listing;
+use super::list::{Listed, Listing};
 use super::{FoundFile, SourceError, read};
 use crate::board::Board;
 use crate::clock::now_micros;
+use crate::pipeline::chain;
 use crate::stop::{Phase, StopToken};
 
 /// How often the source is listed while files are awaited.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Problems of listing that are told at most, each once.
+const TOLD: usize = 100;
 
 /// Files that are looked at before they are accepted together: the first rows need not wait for the last footer.
 const FILES_AT_ONCE: usize = 64;
@@ -69,8 +73,15 @@ pub(crate) struct Finder {
 struct Known {
     size: u64,
     tag: String,
-    over: bool,
     told: bool,
+}
+
+/// What a look at a new file says.
+enum Look {
+    /// It is all there: its rows, or why they cannot be read.
+    Whole(Result<u64, String>),
+    /// It may still become whole; why it is not.
+    NotYet(String),
 }
 
 /// A file that is not whole yet.
@@ -90,7 +101,8 @@ impl Finder {
     ) -> Result<(), SourceError> {
         let mut known: HashMap<Arc<str>, Known> = self.known.iter().map(remember).collect();
         let mut growing: HashMap<Arc<str>, Growing> = HashMap::new();
-        let mut listed = self.listing.list().await?;
+        let mut told = HashSet::new();
+        let mut listed = self.list(&mut told).await;
         if listed.is_empty() && known.is_empty() {
             if !self.watch {
                 return Err(SourceError::Nothing { patterns: self.listing.patterns() });
@@ -112,7 +124,7 @@ impl Finder {
                 () = stop.reached(Phase::Drain) => return Ok(()),
                 () = tokio::time::sleep(LIST_INTERVAL) => {}
             }
-            listed = self.listing.list().await?;
+            listed = self.list(&mut told).await;
         }
     }
 
@@ -155,12 +167,14 @@ impl Finder {
                 continue;
             }
             let new = |rows| NewFile { found: found.clone(), found_at_micros: now_micros(), rows };
-            if read::is_complete(&*self.listing.store(), found).await? {
-                growing.remove(&found.file);
-                let open = read::open(self.listing.store(), found.clone()).await;
-                ready.push(new(open.map(|open| open.rows()).map_err(|error| error.reason())));
-                continue;
-            }
+            let reason = match self.look(found).await {
+                Look::Whole(rows) => {
+                    growing.remove(&found.file);
+                    ready.push(new(rows));
+                    continue;
+                }
+                Look::NotYet(reason) => reason,
+            };
             let now = Instant::now();
             let seen = growing.entry(Arc::clone(&found.file)).or_insert_with(|| Growing {
                 size: found.size,
@@ -171,16 +185,45 @@ impl Finder {
                 *seen = Growing { size: found.size, tag: found.tag.clone(), since: now };
             } else if now.duration_since(seen.since) >= self.settle {
                 growing.remove(&found.file);
-                let reason = format!("it has no valid Parquet footer, and had not grown for {:?}", self.settle);
-                ready.push(new(Err(reason)));
+                ready.push(new(Err(format!("{reason}, and that did not change for {:?}", self.settle))));
             }
         }
         Ok(ready)
     }
 
+    /// Whether a file can be accepted as it is.
+    async fn look(&self, found: &FoundFile) -> Look {
+        match read::is_complete(&*self.listing.store(), found).await {
+            Ok(true) => {}
+            Ok(false) => return Look::NotYet("it has no valid Parquet footer".to_owned()),
+            Err(error) => return Look::NotYet(error.reason()),
+        }
+        match read::open(self.listing.store(), found.clone()).await {
+            Ok(open) => Look::Whole(Ok(open.rows())),
+            // It was written on since it was listed: the next listing knows more.
+            Err(error @ SourceError::Changed { .. }) => Look::NotYet(error.reason()),
+            Err(error) => Look::Whole(Err(error.reason())),
+        }
+    }
+
+    /// Lists. What cannot be looked at is told once, and looked at again by the next listing.
+    async fn list(&self, told: &mut HashSet<String>) -> Vec<FoundFile> {
+        let Listed { files, problems } = match self.listing.list().await {
+            Ok(listed) => listed,
+            Err(error) => Listed { files: Vec::new(), problems: vec![chain(&error)] },
+        };
+        for problem in problems {
+            if told.len() < TOLD && told.insert(problem.clone()) {
+                warn!(%problem, "part of the source cannot be listed");
+                self.board.message_warn(format!("{problem}; the rest goes on, and this is tried again"));
+            }
+        }
+        files
+    }
+
     fn tell_change(&self, found: &FoundFile, known: &mut Known) {
         let changed = known.size != found.size || known.tag != found.tag;
-        if changed && known.over && !known.told {
+        if changed && !known.told && self.board.is_finished(&found.file) {
             known.told = true;
             let file = &found.file;
             warn!(%file, "file changed after it was read");
@@ -217,6 +260,6 @@ impl Finder {
 }
 
 fn remember(progress: &FileProgress) -> (Arc<str>, Known) {
-    let known = Known { size: progress.size, tag: progress.tag.clone(), over: true, told: false };
+    let known = Known { size: progress.size, tag: progress.tag.clone(), told: false };
     (progress.file.as_str().into(), known)
 }

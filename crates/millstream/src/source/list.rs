@@ -11,6 +11,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::{FoundFile, SourceError};
+use crate::pipeline::chain;
 
 /// Files ending so are taken when a folder is named; a glob or a file name takes what it matches.
 const EXTENSION: &str = ".parquet";
@@ -23,6 +24,15 @@ pub(crate) struct Listing {
     wanted: Vec<Wanted>,
     excluded: Vec<StorePath>,
     patterns: Vec<String>,
+}
+
+/// What a listing found.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// The files, sorted by path.
+    pub(crate) files: Vec<FoundFile>,
+    /// What could not be looked at, and why.
+    pub(crate) problems: Vec<String>,
 }
 
 /// One entry of `source.path`.
@@ -45,7 +55,7 @@ impl Listing {
         excluded: &[PathBuf],
     ) -> Result<Self, SourceError> {
         let wanted = patterns.iter().map(|text| Wanted::new(text, recursive, base_dir)).collect::<Result<_, _>>()?;
-        let excluded = excluded.iter().map(|path| store_path(path)).collect::<Result<_, _>>()?;
+        let excluded = excluded.iter().map(|path| store_path(&normal(path))).collect::<Result<_, _>>()?;
         Ok(Self {
             store: Arc::new(LocalFileSystem::new()),
             base_dir: normal(base_dir),
@@ -70,36 +80,74 @@ impl Listing {
         self.patterns.iter().map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
     }
 
-    /// The files that are there now, sorted by path, each once.
-    pub(crate) async fn list(&self) -> Result<Vec<FoundFile>, SourceError> {
+    /// The files that are there now, sorted by path, each once, and what could not be looked at.
+    pub(crate) async fn list(&self) -> Result<Listed, SourceError> {
         let mut found = BTreeMap::new();
+        let mut problems = Vec::new();
         for wanted in &self.wanted {
-            for meta in self.candidates(wanted).await? {
+            for meta in self.candidates(wanted, &mut problems).await? {
                 if wanted.takes(&meta.location) && !self.is_excluded(&meta.location) {
                     let file = self.found(&meta);
                     found.insert(Arc::clone(&file.file), file);
                 }
             }
         }
-        Ok(found.into_values().collect())
+        Ok(Listed { files: found.into_values().collect(), problems })
     }
 
-    async fn candidates(&self, wanted: &Wanted) -> Result<Vec<ObjectMeta>, SourceError> {
+    async fn candidates(&self, wanted: &Wanted, problems: &mut Vec<String>) -> Result<Vec<ObjectMeta>, SourceError> {
         let folder = wanted.fixed.display().to_string();
         let location = store_path(&wanted.fixed)?;
-        let list = |source| SourceError::List { folder: folder.clone(), source };
         if wanted.pattern.is_none() && !wanted.fixed.is_dir() {
             return match object_store::ObjectStoreExt::head(&self.store, &location).await {
                 Ok(meta) => Ok(vec![meta]),
                 Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-                Err(source) => Err(list(source)),
+                Err(source) => {
+                    problems.push(chain(&SourceError::List { folder, source }));
+                    Ok(Vec::new())
+                }
             };
         }
-        if wanted.deep {
-            self.store.list(Some(&location)).try_collect().await.map_err(list)
+        let whole = if wanted.deep {
+            self.store.list(Some(&location)).try_collect().await
         } else {
-            Ok(self.store.list_with_delimiter(Some(&location)).await.map_err(list)?.objects)
+            self.store.list_with_delimiter(Some(&location)).await.map(|listed| listed.objects)
+        };
+        match whole {
+            Ok(found) => Ok(found),
+            // One entry that cannot be looked at fails the store's listing: it must not hide the others.
+            Err(_) => self.entry_by_entry(wanted, problems).await,
         }
+    }
+
+    /// The files below a folder of this machine, past what cannot be looked at.
+    async fn entry_by_entry(
+        &self,
+        wanted: &Wanted,
+        problems: &mut Vec<String>,
+    ) -> Result<Vec<ObjectMeta>, SourceError> {
+        let mut found = Vec::new();
+        let mut folders = vec![wanted.fixed.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    problems.push(format!("cannot list `{}`: {error}", folder.display()));
+                    continue;
+                }
+            };
+            for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+                match std::fs::metadata(&path) {
+                    Ok(metadata) if metadata.is_dir() && wanted.deep && !path.is_symlink() => folders.push(path),
+                    Ok(metadata) if metadata.is_dir() => {}
+                    Ok(_) => {
+                        found.extend(object_store::ObjectStoreExt::head(&self.store, &store_path(&path)?).await.ok())
+                    }
+                    Err(error) => problems.push(format!("cannot look at `{}`: {error}", path.display())),
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn is_excluded(&self, location: &StorePath) -> bool {
@@ -119,21 +167,20 @@ impl Listing {
 
 impl Wanted {
     fn new(text: &str, recursive: bool, base_dir: &Path) -> Result<Self, SourceError> {
-        let absolute = normal(&base_dir.join(text));
-        let is_glob = |part: &str| part.contains(['*', '?', '[']);
-        if !is_glob(text) {
-            return Ok(Self { fixed: absolute, pattern: None, deep: recursive });
+        let is_glob = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+        let parts: Vec<Component<'_>> = Path::new(text).components().collect();
+        let fixed_parts = parts.iter().take_while(|part| !is_glob(part)).count();
+        let fixed = normal(&base_dir.join(parts[..fixed_parts].iter().collect::<PathBuf>()));
+        let rest = &parts[fixed_parts..];
+        if rest.is_empty() {
+            return Ok(Self { fixed, pattern: None, deep: recursive });
         }
-        let parts: Vec<Component<'_>> = absolute.components().collect();
-        let fixed_parts =
-            parts.iter().take_while(|part| !is_glob(&part.as_os_str().to_string_lossy())).count().min(parts.len() - 1);
-        let pattern = Pattern::new(&absolute.to_string_lossy())
+        // Only what the user wrote is a pattern, not the folder that it stands in.
+        let folder = Pattern::escape(&fixed.to_string_lossy());
+        let written = rest.iter().collect::<PathBuf>();
+        let pattern = Pattern::new(&format!("{}/{}", folder.trim_end_matches('/'), written.display()))
             .map_err(|source| SourceError::Pattern { pattern: text.to_owned(), source })?;
-        Ok(Self {
-            fixed: parts[..fixed_parts].iter().collect(),
-            pattern: Some(pattern),
-            deep: parts.len() - fixed_parts > 1,
-        })
+        Ok(Self { fixed, pattern: Some(pattern), deep: rest.len() > 1 })
     }
 
     fn takes(&self, location: &StorePath) -> bool {
@@ -193,7 +240,7 @@ mod tests {
         }
         let patterns: Vec<String> = patterns.iter().map(|&text| text.to_owned()).collect();
         let listing = Listing::new(&patterns, recursive, &base, &[base.join("d")]).unwrap();
-        listing.list().await.unwrap().iter().map(|found| found.file.to_string()).collect()
+        listing.list().await.unwrap().files.iter().map(|found| found.file.to_string()).collect()
     }
 
     #[tokio::test]
@@ -207,6 +254,22 @@ mod tests {
         assert_eq!(listed(&["a/*.parquet", "a/2*"], false).await, ["a/1.parquet", "a/2.parquet"]);
         assert_eq!(listed(&["a/**/*.parquet"], false).await, ["a/1.parquet", "a/2.parquet", "a/b/3.parquet"]);
         assert_eq!(listed(&["a/n.txt"], false).await, ["a/n.txt"]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_looked_at_is_told_of_and_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap().join("with [brackets] & blank");
+        std::fs::create_dir_all(base.join("deeper")).unwrap();
+        std::fs::write(base.join("a.parquet"), "x").unwrap();
+        std::fs::write(base.join("deeper/b.parquet"), "x").unwrap();
+        std::os::unix::fs::symlink("loop.parquet", base.join("loop.parquet")).unwrap();
+        for path in ["*.parquet", "."] {
+            let listing = Listing::new(&[path.to_owned()], false, &base, &[]).unwrap();
+            let listed = listing.list().await.unwrap();
+            assert_eq!(listed.files.iter().map(|found| &*found.file).collect::<Vec<_>>(), ["a.parquet"]);
+            assert_eq!(listed.problems.len(), 1, "{:?}", listed.problems);
+        }
     }
 
     #[tokio::test]

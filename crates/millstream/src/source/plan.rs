@@ -13,7 +13,7 @@ use tracing::warn;
 use super::find::AcceptedFile;
 use super::read::{OpenFile, Split};
 use super::{SourceError, read};
-use crate::clean::{CleanError, CleanedBatch, Cleaner, Job};
+use crate::clean::{Cleaner, Job, SplitEvent};
 use crate::stop::{Phase, StopToken};
 use crate::supervise::{TaskError, Tasks};
 
@@ -29,7 +29,7 @@ pub(crate) enum Work {
     /// The rows that follow are of this file.
     Start(Box<Start>),
     /// A split of that file.
-    Split(mpsc::Receiver<Result<CleanedBatch, CleanError>>),
+    Split(mpsc::Receiver<SplitEvent>),
     /// All splits of that file were sent.
     End,
     /// The file will not be read (on).

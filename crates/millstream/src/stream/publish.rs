@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use super::{Append, Applied, Log, LogError, NewRecord, PUBLISHER};
 use crate::board::Board;
-use crate::clean::{CleanError, CleanedBatch};
+use crate::clean::{CleanError, CleanedBatch, SplitEvent};
 use crate::source::find::Accept;
 use crate::source::plan::{Start, Work};
 use crate::stop::{Phase, StopToken};
@@ -102,7 +102,7 @@ struct Pending {
 /// The file whose batches come.
 struct Current {
     start: Box<Start>,
-    split: Option<mpsc::Receiver<Result<CleanedBatch, CleanError>>>,
+    split: Option<mpsc::Receiver<SplitEvent>>,
     given_up: bool,
 }
 
@@ -143,8 +143,8 @@ impl Publisher {
                 },
                 event = next_event(&mut current, &mut work, not_before), if working && !(full && in_flight.is_some()) => {
                     match event {
-                        Event::Batch(batch) => {
-                            let rows = self.batch(&mut current, batch, &mut pending)?;
+                        Event::Split(event) => {
+                            let rows = self.split(&mut current, event, &mut pending)?;
                             not_before = self.paced(not_before, rows);
                         }
                         Event::Work(item) => self.work(item, &mut current, &mut pending),
@@ -286,7 +286,9 @@ impl Publisher {
 
     fn tell_quarantine(&self, file: &str, reason: &str) {
         warn!(%file, %reason, "file quarantined");
-        self.board.message_warn(format!("`{file}` is quarantined: {reason}"));
+        self.board.message_warn(format!(
+            "`{file}` is quarantined: {reason}. To have it read once more, mend it and give it a new name"
+        ));
     }
 
     fn quarantine(&mut self, sequence: u64, reason: String, pending: &mut Pending) {
@@ -297,29 +299,41 @@ impl Publisher {
         }
     }
 
-    /// Takes in a cleaned batch. Gives the number of source rows that it covers.
-    fn batch(
+    /// Takes in what a split sent. Gives the number of source rows that it covers.
+    fn split(
         &mut self,
         current: &mut Option<Current>,
-        batch: Result<CleanedBatch, CleanError>,
+        event: Option<SplitEvent>,
         pending: &mut Pending,
     ) -> Result<u64, PublishError> {
         let Some(current) = current.as_mut().filter(|current| !current.given_up) else { return Ok(0) };
         let sequence = current.start.sequence;
         let name = self.files.get(&sequence).map(|file| file.file.clone()).unwrap_or_default();
-        match batch {
-            Ok(batch) => {
+        match event {
+            Some(SplitEvent::Batch(batch)) => {
                 let rows = batch.rows.end - batch.rows.start;
                 self.publish(&current.start, &name, batch, pending)?;
                 Ok(rows)
             }
-            Err(CleanError::Source(error)) => {
+            Some(SplitEvent::End) => {
+                current.split = None;
+                Ok(0)
+            }
+            None => {
+                // Interrupted by an abort: the next start reads on.
+                current.given_up = true;
+                current.split = None;
+                Ok(0)
+            }
+            Some(SplitEvent::Failed(CleanError::Source(error))) => {
                 current.given_up = true;
                 current.split = None;
                 self.quarantine(sequence, error.reason(), pending);
                 Ok(0)
             }
-            Err(source @ CleanError::Rows(_)) => Err(PublishError::Clean { file: name, source: Box::new(source) }),
+            Some(SplitEvent::Failed(source @ CleanError::Rows(_))) => {
+                Err(PublishError::Clean { file: name, source: Box::new(source) })
+            }
         }
     }
 
@@ -412,7 +426,7 @@ impl Pending {
 
 /// What comes next for the publisher.
 enum Event {
-    Batch(Result<CleanedBatch, CleanError>),
+    Split(Option<SplitEvent>),
     Work(Work),
     End,
 }
@@ -423,10 +437,7 @@ async fn next_event(current: &mut Option<Current>, work: &mut mpsc::Receiver<Wor
     if let Some(current) = current
         && let Some(split) = &mut current.split
     {
-        match split.recv().await {
-            Some(batch) => return Event::Batch(batch),
-            None => current.split = None,
-        }
+        return Event::Split(split.recv().await);
     }
     work.recv().await.map_or(Event::End, Event::Work)
 }
