@@ -6,5 +6,6 @@ mod commands;
 mod demo;
 mod http;
 mod program;
+mod source;
 mod stop;
 mod wire;
