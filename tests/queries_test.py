@@ -21,7 +21,7 @@ CLIENTS = 2
 SECONDS = 150
 FILES = ["2019-01", "2019-01.redelivery7500", "2020-11"]
 SETTINGS = {
-    "source.pace": '"900 rows/s"',
+    "source.pace": '"600 rows/s"',
     "stream.batch_rows": "100",
     "stream.flush_interval": '"20ms"',
     "archive.commit_interval": '"200ms"',
