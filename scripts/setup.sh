@@ -3,11 +3,13 @@
 #
 #   scripts/setup.sh WHAT...
 #
-#   rust        cargo 1.95 or newer, a C compiler
+#   rust        cargo 1.95 or newer, C and C++ compilers, make, pkg-config, the libraries that the Kafka client links
 #   dashboard   Node 20 and npm; the page's packages and its build, when they are out of date
 #   python      Python 3.11 or newer with the packages of scripts/requirements.txt, in a cache folder
 #   strace      strace (Linux)
 #   browser     Chromium
+#   kafka       Java 17 or newer, Maven; Apache Kafka as deploy/kafka/pom.xml names it, in a cache folder
+#   kcat        kcat
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -35,7 +37,20 @@ setup_rust() {
     local version
     version=$(cargo --version | cut -d' ' -f2)
     at_least 1.95 "$version" || stop "cargo is $version, 1.95 is needed: run \`rustup toolchain install 1.95 && rustup default 1.95\`"
-    command -v cc >/dev/null || install_packages build-essential
+    local missing=""
+    command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || missing=build-essential
+    if [ "$(uname)" = Darwin ]; then
+        [ -z "$missing" ] || stop "a C compiler is missing: run \`xcode-select --install\`"
+        if ! command -v pkg-config >/dev/null || [ ! -d "$(brew --prefix openssl 2>/dev/null)" ]; then
+            stop "run \`brew install openssl pkg-config\`, then this again"
+        fi
+        return
+    fi
+    command -v pkg-config >/dev/null || missing="$missing pkg-config"
+    pkg-config --exists openssl 2>/dev/null || missing="$missing libssl-dev"
+    pkg-config --exists zlib 2>/dev/null || missing="$missing zlib1g-dev"
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || install_packages $missing
 }
 
 setup_node() {
@@ -102,10 +117,82 @@ setup_browser() {
     install_packages chromium fonts-liberation
 }
 
-[ $# -gt 0 ] || stop "name what to set up: rust, dashboard, python, strace, browser"
+# The version of Java, nothing if there is none.
+java_version() {
+    { "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 || true; } | sed -n 's/.* version "\([0-9._]*\).*/\1/p'
+}
+
+setup_java() {
+    local version missing=""
+    version=$(java_version)
+    if [ -z "$version" ]; then
+        [ -z "${JAVA_HOME:-}" ] || stop "there is no Java in JAVA_HOME, $JAVA_HOME: set it to a Java 17, or unset it"
+        missing=default-jre-headless
+        ! apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 || missing=openjdk-17-jre-headless
+    fi
+    command -v mvn >/dev/null || missing="$missing maven"
+    if [ -n "$missing" ]; then
+        [ "$(uname)" = Linux ] ||
+            stop "Java 17 and Maven are needed: on macOS run \`brew install openjdk@17 maven\`, set JAVA_HOME to what \`brew --prefix openjdk@17\` prints, then run this again"
+        # shellcheck disable=SC2086
+        install_packages $missing
+        version=$(java_version)
+    fi
+    at_least 17 "$version" || stop "Java is $version, 17 is needed: install it, and set JAVA_HOME to it if it is not the first in PATH"
+}
+
+setup_kafka() {
+    setup_java
+    local jars=$cache/kafka-4.4.0 wanted fetched
+    wanted=$(hash_of "$root/deploy/kafka/pom.xml")
+    if [ "$(cat "$jars/.complete" 2>/dev/null)" != "$wanted" ]; then
+        say "fetching Apache Kafka into $jars (mvn)"
+        mkdir -p "$cache"
+        fetched=$(mktemp -d "$cache/kafka-fetching.XXXXXX")
+        mvn --quiet --batch-mode -Dstyle.color=never --file "$root/deploy/kafka/pom.xml" dependency:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$fetched" >&2
+        printf '%s' "$wanted" >"$fetched/.complete"
+        chmod 755 "$fetched"
+        rm -rf "$jars"
+        # Another set-up can have been as quick: its jars are the same.
+        mv "$fetched" "$jars"
+        rm -rf "${jars:?}/${fetched##*/}"
+    fi
+    # An archive of another Java is of no use.
+    [ "$(cat "$jars/classes.java" 2>/dev/null)" = "$(java_version)" ] || archive_classes "$jars"
+}
+
+# Brokers start in half of the time with their classes in an archive, which a first broker writes when it ends. A Java
+# that cannot write it starts them all the same, slowly.
+archive_classes() {
+    say "starting Apache Kafka once"
+    local folder options="" kafka=$root/deploy/kafka/kafka.sh
+    folder=$(mktemp -d)
+    rm -f "$1/classes.jsa"
+    if "${JAVA_HOME:+$JAVA_HOME/bin/}java" -Xshare:on -version 2>/dev/null; then options=-XX:ArchiveClassesAtExit=$folder/classes.jsa; fi
+    KAFKA_OPTS=$options "$kafka" start --dir "$folder/kafka" >/dev/null || stop "Apache Kafka does not start, see above"
+    "$kafka" stop --dir "$folder/kafka"
+    if [ -f "$folder/classes.jsa" ]; then
+        cp "$folder/classes.jsa" "$1/classes.jsa.new"
+        mv -f "$1/classes.jsa.new" "$1/classes.jsa"
+    else
+        say "no archive of its classes was written: brokers will take longer to start"
+    fi
+    java_version >"$1/classes.java"
+    rm -rf "$folder"
+}
+
+setup_kcat() {
+    command -v kcat >/dev/null && return
+    [ "$(uname)" = Linux ] || stop "kcat is missing: on macOS run \`brew install kcat\`"
+    install_packages kcat
+}
+
+known="rust, dashboard, python, strace, browser, kafka, kcat"
+[ $# -gt 0 ] || stop "name what to set up: $known"
 for what in "$@"; do
     case $what in
-    rust | dashboard | python | strace | browser) "setup_$what" ;;
-    *) stop "\`$what\` is not known; known: rust, dashboard, python, strace, browser" ;;
+    rust | dashboard | python | strace | browser | kafka | kcat) "setup_$what" ;;
+    *) stop "\`$what\` is not known; known: $known" ;;
     esac
 done
