@@ -5,6 +5,7 @@ mod columns;
 mod contradictions;
 mod environment;
 pub mod error;
+pub mod kafka;
 mod nearest;
 mod read_clean;
 mod reader;
@@ -26,6 +27,8 @@ use toml::de::DeTable;
 
 use self::clean::Clean;
 use self::error::{ConfigErrors, Mistake, locate};
+use self::kafka::Kafka;
+use self::read_clean::Mentions;
 use self::reader::Reader;
 use self::sections::Items;
 use crate::units;
@@ -99,11 +102,18 @@ impl Config {
     /// What the document says, defaults for what is absent or was reported.
     fn read<'d>(reader: &'d Reader<'d>, document: &'d DeTable<'d>, base_dir: PathBuf) -> Self {
         let mut root = reader.root(document);
-        let pipeline = sections::read_pipeline(root.section("pipeline"), &base_dir);
+        let [pipeline, source, clean, stream] = ["pipeline", "source", "clean", "stream"].map(|key| root.section(key));
+        let pipeline = sections::read_pipeline(pipeline, &base_dir);
+        let stream = sections::read_stream(stream, &base_dir, &pipeline.name);
         let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let mut source = sections::read_source(root.section("source"), processors);
-        let clean = read_clean::read_clean(root.section("clean"), source.items.event_time.as_ref());
-        let stream = sections::read_stream(root.section("stream"), &pipeline.name);
+        let mut source = sections::read_source(source, processors, !stream.items.kafka.receives_only);
+        let is_foreign = stream.value.kafka.as_ref().is_some_and(|kafka| kafka.foreign);
+        let mentions = Mentions {
+            event_time: source.items.event_time.as_ref(),
+            key: &stream.items.key,
+            foreign: stream.items.kafka.foreign.as_ref().filter(|_| is_foreign),
+        };
+        let clean = read_clean::read_clean(clean, &mentions);
         let table = sections::read_table(root.section("table"));
         let archive = sections::read_archive(root.section("archive"), &base_dir, &pipeline.data_dir);
         let views = views::read_views(root.take("view"));
@@ -119,13 +129,13 @@ impl Config {
         let items = Items {
             event_time: source.items.event_time,
             parallel_splits: source.items.parallel_splits,
-            batch_bytes: stream.items.batch_bytes,
-            flush_bytes: stream.items.flush_bytes,
+            of_files: source.items.of_files,
             partition_by: archive.items.partition_by,
             archive_path: archive.items.archive_path,
             memory: limits.items.memory,
             http: server.items.http,
             token: server.items.token,
+            ..stream.items
         };
         let config = Self {
             text: String::new(),
@@ -170,7 +180,8 @@ pub struct Pipeline {
 /// `[source]`
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// `path`: files, globs or directories as written, at least one.
+    /// `path`: files, globs or directories as written, at least one; none if another program writes the topic
+    /// (`stream.kafka.foreign`).
     pub path: Vec<String>,
     /// `recursive`: whether directories are searched to any depth. Default false.
     pub recursive: bool,
@@ -213,6 +224,11 @@ pub struct Stream {
     pub topic: String,
     /// `partitions`: 1 to 1024, default 2; fixed at the first run.
     pub partitions: NonZeroU32,
+    /// `format`: what the records of clean rows are. Default Arrow; JSON only with `kafka`.
+    pub format: Format,
+    /// `key`: output columns; rows that are equal in them go to the same partition, in their order. Default none: partitions
+    /// take turns. Only with `kafka`.
+    pub key: Vec<String>,
     /// `flush_interval`: longest wait before collected records are appended. Default 20 ms; 1 ms to 10 s.
     pub flush_interval: Duration,
     /// `flush_bytes`: collected bytes that are appended at once. Default 8 MiB; 64 KiB to 1 GiB, at most a quarter of `[limits] memory`.
@@ -226,8 +242,19 @@ pub struct Stream {
     pub max_record_bytes: u64,
     /// `retention`: age at which archived records leave the log. Default 1 h; 0 to 10 years.
     pub retention: Duration,
-    /// `retention_bytes`: size past which the oldest archived records leave the log. Default 1 GiB; 0 to 1024 TiB.
+    /// `retention_bytes`: size past which the oldest archived records leave the embedded log. Default 1 GiB; 0 to 1024 TiB.
     pub retention_bytes: u64,
+    /// `[stream.kafka]`: the cluster that is the log; none is the embedded log.
+    pub kafka: Option<Kafka>,
+}
+
+/// `format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A record is a batch: an Arrow IPC stream of its own.
+    Arrow,
+    /// A record is a row: a JSON object.
+    Json,
 }
 
 /// `[table]`

@@ -5,7 +5,7 @@ use super::reader::section::{Entry, Section};
 use super::reader::{Item, Text};
 use crate::types::ColumnType;
 
-const TYPES: &str = "int8, int16, int32, int64, float32, float64, decimal(p,s) with p 1 to 38 and s 0 to p, boolean, string, \
+pub(super) const TYPES: &str = "int8, int16, int32, int64, float32, float64, decimal(p,s) with p 1 to 38 and s 0 to p, boolean, string, \
                      binary, date, timestamp";
 const ON_BAD: [(&str, OnBad); 3] = [("reject", OnBad::Reject), ("nullify", OnBad::Nullify), ("fail", OnBad::Fail)];
 const CASES: [(&str, TextCase); 2] = [("upper", TextCase::Upper), ("lower", TextCase::Lower)];
@@ -17,6 +17,8 @@ pub(super) struct ReadColumn<'d> {
     pub(super) column: Column,
     pub(super) entry: Entry<'d>,
     pub(super) from: Vec<Text<'d>>,
+    /// Whether a `type` is there, right or wrong.
+    pub(super) has_type: bool,
 }
 
 /// A derived column that was read.
@@ -94,7 +96,7 @@ fn read_column(entry: Entry<'_>) -> Option<ReadColumn<'_>> {
         case,
         fill,
     };
-    Some(ReadColumn { column, entry, from })
+    Some(ReadColumn { column, entry, from, has_type: type_item.is_some() })
 }
 
 fn needs_type(item: Option<&Item<'_>>, setting: &str, fits: bool, types: &str) {

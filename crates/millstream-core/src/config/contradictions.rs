@@ -1,7 +1,8 @@
 //! Settings of different sections that cannot hold together. Each message names both and the fix.
 
+use super::kafka::{Kafka, are_on_loopback};
 use super::sections::Items;
-use super::{Config, PartitionBy};
+use super::{Config, Format, PartitionBy};
 use crate::units::format_size;
 
 /// Reports every contradiction at the setting that the user more likely wants to change.
@@ -10,6 +11,7 @@ pub(super) fn check(config: &Config, items: &Items<'_>) {
     check_folders(config, items);
     check_server(config, items);
     check_memory(config, items);
+    check_log(config, items);
 }
 
 fn check_partitions(config: &Config, items: &Items<'_>) {
@@ -68,5 +70,73 @@ fn check_memory(config: &Config, items: &Items<'_>) {
             format_size(memory)
         );
         item.mistake(problem, None);
+    }
+}
+
+/// What goes with one of the two logs only. A `[stream.kafka]` that is wrong counts as one.
+fn check_log(config: &Config, items: &Items<'_>) {
+    if items.kafka.section.is_none() {
+        if let Some((item, Some(Format::Json))) = &items.format {
+            item.mistake(
+                "`stream.format = \"json\"` is for other consumers of a topic, and the embedded log has none; add `[stream.kafka]`, or \
+                 leave `format` out",
+                None,
+            );
+        }
+        if let Some(item) = &items.key_item {
+            item.mistake(
+                "`stream.key` puts rows into partitions of Kafka, and the embedded log has no keys; add `[stream.kafka]`, or leave \
+                 `key` out",
+                None,
+            );
+        }
+    } else if let Some(item) = &items.retention_bytes {
+        item.mistake(
+            "`stream.retention_bytes` is of the embedded log, and `[stream.kafka]` takes its place; leave one of them out \
+             (`stream.retention` holds for both)",
+            None,
+        );
+    }
+    if let Some(kafka) = &config.stream.kafka {
+        check_login(kafka, items);
+        if kafka.foreign {
+            check_foreign(items);
+        }
+    }
+}
+
+/// `PLAIN` hands the password itself to whoever listens on the way.
+fn check_login(kafka: &Kafka, items: &Items<'_>) {
+    if let (Some(item), None) = (&items.kafka.plain, &items.kafka.tls)
+        && !are_on_loopback(&kafka.brokers)
+    {
+        item.mistake(
+            "`stream.kafka.sasl.mechanism = \"PLAIN\"` would send the password in plain text, for `stream.kafka.brokers` are not all on \
+             this machine; add `[stream.kafka.tls]`",
+            None,
+        );
+    }
+}
+
+/// A topic that another program writes is only received.
+fn check_foreign(items: &Items<'_>) {
+    if let (Some(item), None | Some((_, Some(Format::Arrow)))) = (&items.kafka.foreign, &items.format) {
+        item.mistake(
+            "`stream.kafka.foreign` needs `stream.format = \"json\"`, the one format that is read from other programs; set it, or leave \
+             `foreign` out",
+            None,
+        );
+    }
+    for (key, item) in &items.of_files {
+        let problem = format!(
+            "`source.{key}` is about files, and with `stream.kafka.foreign` the rows come from a topic; leave one of them out"
+        );
+        item.mistake(problem, None);
+    }
+    if let Some(item) = &items.key_item {
+        item.mistake(
+            "`stream.key` puts rows into partitions, and with `stream.kafka.foreign` another program does that; leave one of them out",
+            None,
+        );
     }
 }

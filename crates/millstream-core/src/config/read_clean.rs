@@ -1,7 +1,7 @@
 //! Reads `[clean]` as a whole.
 
 use super::clean::{Clean, Dedup, DedupWithin, Drift, OnAdded, OnChanged, OnMissing};
-use super::columns::{read_columns, read_derive, values};
+use super::columns::{ReadColumn, TYPES, read_columns, read_derive, values};
 use super::reader::section::Section;
 use super::reader::{Item, Text};
 use super::references::References;
@@ -9,12 +9,27 @@ use super::rules::read_rules;
 use crate::types::ColumnType;
 use crate::units;
 
-/// Reads `[clean]`, and checks `source.event_time` against its columns.
-pub(super) fn read_clean(mut section: Section<'_>, event_time: Option<&Item<'_>>) -> Clean {
+/// Settings of other sections that speak of columns.
+pub(super) struct Mentions<'m, 'd> {
+    /// `source.event_time`
+    pub(super) event_time: Option<&'m Item<'d>>,
+    /// `stream.key`
+    pub(super) key: &'m [Text<'d>],
+    /// `stream.kafka.foreign`, if it is true.
+    pub(super) foreign: Option<&'m Item<'d>>,
+}
+
+/// Reads `[clean]`, and checks what other sections say about its columns.
+pub(super) fn read_clean(mut section: Section<'_>, mentions: &Mentions<'_, '_>) -> Clean {
+    let event_time = mentions.event_time;
     section.refuse("spark", "this version has no Spark yet: leave `[clean.spark]` out to use DataFusion");
     let null_tokens = section.texts("null_tokens");
     let drop = section.texts("drop");
-    let columns = read_columns(&section.section("columns"));
+    let columns_section = section.section("columns");
+    let columns = read_columns(&columns_section);
+    if let Some(foreign) = mentions.foreign {
+        check_foreign(foreign, columns_section.entries().is_empty(), &columns);
+    }
     let keep = read_keep(&mut section);
     let derived = read_derive(&section.section("derive"));
     let references = References { columns: &columns, derived: &derived, drop: &drop };
@@ -27,6 +42,7 @@ pub(super) fn read_clean(mut section: Section<'_>, event_time: Option<&Item<'_>>
     if let Some(text) = event_time.and_then(quiet_text) {
         check_event_time(&text, &references);
     }
+    check_key(mentions.key, &references);
     Clean {
         null_tokens: values(null_tokens),
         drop: values(drop.clone()),
@@ -63,16 +79,38 @@ fn check_event_time(text: &Text<'_>, references: &References<'_, '_>) {
     }
 }
 
-fn read_dedup(mut section: Section<'_>, references: &References<'_, '_>, has_event_time: bool) -> Option<Dedup> {
-    let key_item = section.require("key", "a list of columns");
-    let key: Vec<Text<'_>> =
-        key_item.as_ref().and_then(Item::list).unwrap_or_default().iter().filter_map(Item::filled_text).collect();
+/// A topic that another program writes brings no types.
+fn check_foreign(foreign: &Item<'_>, nothing_declared: bool, columns: &[ReadColumn<'_>]) {
+    if nothing_declared {
+        foreign.mistake(
+            "`stream.kafka.foreign` needs `[clean.columns]`: it says which columns the JSON of another program has, and their \
+             types; declare at least one there",
+            None,
+        );
+    }
+    for column in columns.iter().filter(|column| !column.has_type) {
+        column.entry.mistake(
+            "`stream.kafka.foreign` needs a `type` for every column here, for the JSON of another program has none; add `type`",
+            Some(TYPES),
+        );
+    }
+}
+
+/// Columns that make a key.
+fn check_key(key: &[Text<'_>], references: &References<'_, '_>) {
     for (index, column) in key.iter().enumerate() {
         references.check(column);
         if key[..index].iter().any(|before| before.value == column.value) {
             column.mistake(format!("`{}` is in the key twice; take one out", column.shown()), None);
         }
     }
+}
+
+fn read_dedup(mut section: Section<'_>, references: &References<'_, '_>, has_event_time: bool) -> Option<Dedup> {
+    let key_item = section.require("key", "a list of columns");
+    let key: Vec<Text<'_>> =
+        key_item.as_ref().and_then(Item::list).unwrap_or_default().iter().filter_map(Item::filled_text).collect();
+    check_key(&key, references);
     if let Some(item) = key_item.filter(|item| item.list_len() == Some(0)) {
         item.mistake("this is empty", Some("at least one column"));
     }

@@ -6,9 +6,11 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::columns::values;
+use super::kafka::{self, read_kafka};
 use super::reader::section::Section;
 use super::reader::{Item, Text};
-use super::{Archive, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
+use super::{Archive, Format, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
 use crate::units;
 
 const KIB: u64 = 1 << 10;
@@ -33,6 +35,14 @@ pub(super) struct Read<'d, T> {
 pub(super) struct Items<'d> {
     pub(super) event_time: Option<Item<'d>>,
     pub(super) parallel_splits: Option<Item<'d>>,
+    /// Settings of `[source]` that speak of files, by name.
+    pub(super) of_files: Vec<(&'static str, Item<'d>)>,
+    /// None inside if it could not be read.
+    pub(super) format: Option<(Item<'d>, Option<Format>)>,
+    pub(super) key_item: Option<Item<'d>>,
+    pub(super) key: Vec<Text<'d>>,
+    pub(super) retention_bytes: Option<Item<'d>>,
+    pub(super) kafka: kafka::Items<'d>,
     pub(super) batch_bytes: Option<Item<'d>>,
     pub(super) flush_bytes: Option<Item<'d>>,
     pub(super) memory: Option<Item<'d>>,
@@ -55,39 +65,59 @@ pub(super) fn read_pipeline(mut section: Section<'_>, base_dir: &Path) -> Pipeli
     }
 }
 
-pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize) -> Read<'_, Source> {
-    let path = section.require("path", "a file, glob or directory, or a list of them");
+pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize, needs_path: bool) -> Read<'_, Source> {
+    let path = section.take("path");
+    if path.is_none() && needs_path {
+        section.missing("path", "a file, glob or directory, or a list of them");
+    }
     let event_time = section.take("event_time");
     let parallel_splits = section.take("parallel_splits");
     let default_splits = processors.get().min(DEFAULT_SPLITS_AT_MOST) as u64;
     let splits = parallel_splits.as_ref().and_then(|item| item.integer(1..=64)).unwrap_or(default_splits);
+    let [recursive, watch, pace_item, settle] = ["recursive", "watch", "pace", "settle"].map(|key| section.take(key));
+    let boolean = |item: &Option<Item<'_>>| item.as_ref().and_then(Item::boolean).unwrap_or(false);
+    let settled = settle.as_ref().and_then(|item| item.duration(Duration::ZERO..=HOUR));
     let value = Source {
-        path: path.map(|item| source_paths(&item)).unwrap_or_default(),
-        recursive: section.boolean("recursive", false),
-        watch: section.boolean("watch", false),
+        path: path.as_ref().map(source_paths).unwrap_or_default(),
+        recursive: boolean(&recursive),
+        watch: boolean(&watch),
         event_time: event_time.as_ref().and_then(Item::filled_text).map(|text| text.value),
-        pace: section.take("pace").and_then(|item| pace(&item)).unwrap_or(Pace::Max),
-        settle: section.duration("settle", Duration::from_secs(2), Duration::ZERO..=HOUR),
+        pace: pace_item.as_ref().and_then(pace).unwrap_or(Pace::Max),
+        settle: settled.unwrap_or(Duration::from_secs(2)),
         parallel_splits: count(splits),
     };
     section.finish();
-    Read { value, items: Items { event_time, parallel_splits, ..Items::default() } }
+    let of_files = [
+        ("path", path),
+        ("parallel_splits", parallel_splits.clone()),
+        ("recursive", recursive),
+        ("watch", watch),
+        ("pace", pace_item),
+        ("settle", settle),
+    ];
+    let of_files = of_files.into_iter().filter_map(|(key, item)| Some((key, item?))).collect();
+    Read { value, items: Items { event_time, parallel_splits, of_files, ..Items::default() } }
 }
 
 fn source_paths(item: &Item<'_>) -> Vec<String> {
-    let texts: Vec<Text<'_>> = if item.is_text() {
+    let texts = one_or_more(item, "file, glob or directory");
+    texts.into_iter().filter(|text| is_local(text, "reads")).map(|text| text.value).collect()
+}
+
+/// A text or a list of them; what one of them is called is for messages.
+fn one_or_more<'d>(item: &Item<'d>, one: &str) -> Vec<Text<'d>> {
+    if item.is_text() {
         item.filled_text().into_iter().collect()
     } else if item.is_list() {
         let items = item.list().unwrap_or_default();
         if items.is_empty() {
-            item.mistake("this is empty", Some("at least one file, glob or directory"));
+            item.mistake("this is empty", Some(&format!("at least one {one}")));
         }
         items.iter().filter_map(Item::filled_text).collect()
     } else {
-        item.mistake("this is neither a text nor a list", Some("a file, glob or directory, or a list of them"));
+        item.mistake("this is neither a text nor a list", Some(&format!("a {one}, or a list of them")));
         Vec::new()
-    };
-    texts.into_iter().filter(|text| is_local(text, "reads")).map(|text| text.value).collect()
+    }
 }
 
 fn pace(item: &Item<'_>) -> Option<Pace> {
@@ -101,10 +131,16 @@ fn pace(item: &Item<'_>) -> Option<Pace> {
     }
 }
 
-pub(super) fn read_stream<'d>(mut section: Section<'d>, pipeline: &str) -> Read<'d, Stream> {
+pub(super) fn read_stream<'d>(mut section: Section<'d>, base_dir: &Path, pipeline: &str) -> Read<'d, Stream> {
     let topic = section.take("topic").and_then(|item| item.text());
     let topic = topic.filter(|topic| is_named_well(topic, "._-", 200)).map(|topic| topic.value);
-    section.refuse("kafka", "this version has no Kafka yet: leave `[stream.kafka]` out to use the embedded log");
+    let (kafka, kafka_items) = read_kafka(section.take("kafka"), base_dir, pipeline);
+    let format_item = section.take("format");
+    let formats = [("arrow", Format::Arrow), ("json", Format::Json)];
+    let format = format_item.as_ref().and_then(|item| item.choice("format", &formats));
+    let key_item = section.take("key");
+    let key = key_item.as_ref().map(|item| one_or_more(item, "column")).unwrap_or_default();
+    let retention_bytes = section.take("retention_bytes");
     let batch_bytes = section.take("batch_bytes");
     let flush_bytes = section.take("flush_bytes");
     let size = |item: &Option<Item<'_>>, default: u64, range: RangeInclusive<u64>| {
@@ -114,16 +150,22 @@ pub(super) fn read_stream<'d>(mut section: Section<'d>, pipeline: &str) -> Read<
     let value = Stream {
         topic: topic.unwrap_or_else(|| pipeline.to_owned()),
         partitions: count_u32(section.integer("partitions", 2, 1..=1024)),
+        format: format.unwrap_or(Format::Arrow),
+        key: values(key.clone()),
         flush_interval: section.duration("flush_interval", interval, Duration::from_millis(1)..=longest_interval),
         flush_bytes: size(&flush_bytes, 8 * MIB, 64 * KIB..=GIB),
         batch_rows: count(section.integer("batch_rows", 8192, 1..=1_000_000)),
         batch_bytes: size(&batch_bytes, 4 * MIB, 64 * KIB..=GIB),
         max_record_bytes: section.size("max_record_bytes", 900 * KIB, 16 * KIB..=900 * KIB),
         retention: section.duration("retention", HOUR, Duration::ZERO..=LONGEST),
-        retention_bytes: section.size("retention_bytes", GIB, 0..=1024 * TIB),
+        retention_bytes: size(&retention_bytes, GIB, 0..=1024 * TIB),
+        kafka,
     };
     section.finish();
-    Read { value, items: Items { batch_bytes, flush_bytes, ..Items::default() } }
+    let format = format_item.map(|item| (item, format));
+    let kafka = kafka_items;
+    let items = Items { format, key_item, key, retention_bytes, kafka, batch_bytes, flush_bytes, ..Items::default() };
+    Read { value, items }
 }
 
 pub(super) fn read_table(mut section: Section<'_>) -> Table {
@@ -206,12 +248,12 @@ fn folder(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
 }
 
 /// `base_dir` is absolute, so this reads no working directory.
-fn resolve(base_dir: &Path, path: &str) -> PathBuf {
+pub(super) fn resolve(base_dir: &Path, path: &str) -> PathBuf {
     let joined = base_dir.join(path);
     std::path::absolute(&joined).unwrap_or(joined)
 }
 
-fn is_local(text: &Text<'_>, does: &str) -> bool {
+pub(super) fn is_local(text: &Text<'_>, does: &str) -> bool {
     let local = !text.value.contains("://");
     if !local {
         text.mistake(format!("this version {does} the local disk only: a URL is not understood yet"), Some("a path"));

@@ -222,17 +222,12 @@ fn an_address_needs_ip_and_port() {
 }
 
 #[test]
-fn kafka_and_spark_are_refused_by_name() {
-    let text = "[stream.kafka]\nbrokers = \"host:9092\"\n[clean.spark]\nconnect = \"sc://host:15002/;token=abc\"\n";
+fn spark_is_refused_by_name() {
+    let text = "[clean.spark]\nconnect = \"sc://host:15002/;token=abc\"\n";
     assert_snapshot!(errors_after_least(text), @r#"
-    pipeline.toml:5:1: stream.kafka: this version has no Kafka yet: leave `[stream.kafka]` out to use the embedded log
+    pipeline.toml:5:1: clean.spark: this version has no Spark yet: leave `[clean.spark]` out to use DataFusion
       |
-    5 | [stream.kafka]
-      | ^^^^^^^^^^^^^^
-
-    pipeline.toml:7:1: clean.spark: this version has no Spark yet: leave `[clean.spark]` out to use DataFusion
-      |
-    7 | [clean.spark]
+    5 | [clean.spark]
       | ^^^^^^^^^^^^^
     "#);
 }
