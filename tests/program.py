@@ -8,12 +8,16 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "nyc-taxi"
+DATA_DIR = "millstream-data"
 
 # Programs that abort themselves by the dozen must not leave dumps behind.
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -44,9 +48,9 @@ def adapt(text: str, settings: dict[str, str]) -> str:
         if line.startswith("[["):
             section = ""
     _add_missing(lines, section, left)
-    for name, value in left.items():
-        section, key = name.rsplit(".", 1)
-        lines += [f"[{section}]", f"{key} = {value}"]
+    for section in dict.fromkeys(name.rsplit(".", 1)[0] for name in left):
+        lines.append(f"[{section}]")
+        _add_missing(lines, section, left)
     return "\n".join(lines) + "\n"
 
 
@@ -59,12 +63,25 @@ def _add_missing(lines: list[str], section: str, left: dict[str, str]) -> None:
     lines[start + 1 : start + 1] = [f"{name.rsplit('.', 1)[1]} = {left.pop(name)}" for name in missing]
 
 
+def without(text: str, section: str) -> str:
+    """The text of a pipeline file less one section."""
+    lines, left_out = [], False
+    for line in text.splitlines():
+        if match := re.match(r"\[+([\w.]+)\]", line):
+            left_out = match[1] == section
+        if not left_out:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 @dataclass
 class Run:
     """One process of the program; what it prints is appended to files in its folder."""
 
     process: subprocess.Popen
     started: float
+    log: Path
+    """What it says on stderr."""
 
     @property
     def seconds(self) -> float:
@@ -82,36 +99,47 @@ class Run:
         self.process.kill()
         return self.process.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP: it does nothing from now on, and nobody tells it so."""
+        self.process.send_signal(signal.SIGSTOP)
 
-def start(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Run:
-    """Starts the program in `folder`; stdout goes to `stdout.txt`, stderr to `stderr.txt` there."""
+    def go_on(self) -> None:
+        """SIGCONT, after `pause`."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+def start(folder: Path, *arguments: str, environment: dict[str, str] | None = None, name: str = "") -> Run:
+    """Starts the program in `folder`; stdout goes to `stdout.txt`, stderr to `stderr.txt` there, or to `NAME-stdout.txt`
+    and `NAME-stderr.txt`, so that processes that run at once can be told apart."""
     variables = {**os.environ, **(environment or {})}
-    with open(folder / "stdout.txt", "ab") as out, open(folder / "stderr.txt", "ab") as errors:
+    prefix = f"{name}-" if name else ""
+    log = folder / f"{prefix}stderr.txt"
+    with open(folder / f"{prefix}stdout.txt", "ab") as out, open(log, "ab") as errors:
         errors.write(f"--- millstream {' '.join(arguments)} {environment or ''}\n".encode())
         errors.flush()
         process = subprocess.Popen(
             [binary(), *arguments], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
         )
-    return Run(process, time.monotonic())
+    return Run(process, time.monotonic(), log)
 
 
-def address(folder: Path, run: Run, timeout: float = 60) -> str:
+def address(folder: Path, run: Run, timeout: float = 60, data_dir: str = DATA_DIR) -> str:
     """The URL of a running pipeline, as soon as its server says that it is ready."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if run.process.poll() is not None:
-            raise Failure(f"ended with {run.process.returncode} before it was ready:\n{tail(folder / 'stderr.txt')}")
-        url = registered(folder, run)
+            raise Failure(f"ended with {run.process.returncode} before it was ready:\n{tail(run.log)}")
+        url = registered(folder, run, data_dir)
         if url is not None and _is_ready(url):
             return url
         time.sleep(0.05)
-    raise Failure(f"was not ready in {timeout} s:\n{tail(folder / 'stderr.txt')}")
+    raise Failure(f"was not ready in {timeout} s:\n{tail(run.log)}")
 
 
-def registered(folder: Path, run: Run) -> str | None:
+def registered(folder: Path, run: Run, data_dir: str = DATA_DIR) -> str | None:
     """The URL that this very process has written to its `run.json`; none before it has."""
     try:
-        found = json.loads((folder / "millstream-data" / "run.json").read_text())
+        found = json.loads((folder / data_dir / "run.json").read_text())
     except (OSError, ValueError):
         return None
     return found["url"] if found["pid"] == run.process.pid else None
@@ -158,6 +186,17 @@ def failpoints() -> list[str]:
     if output.returncode != 0 or not names:
         raise Failure(f"`{binary()} failpoints` listed nothing: is it a development build? {output.stderr.strip()}")
     return names
+
+
+def wait_until(condition: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
+    """What `condition` gives as soon as it gives something true; a failure that names `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := condition():
+            return found
+        if time.monotonic() > deadline:
+            raise Failure(f"{what}: not in {seconds:.0f} s")
+        time.sleep(every)
 
 
 def was_killed(code: int) -> bool:

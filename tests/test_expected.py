@@ -33,6 +33,14 @@ class ExpectedOfTheTaxiExample(unittest.TestCase):
         found = pc.match_substring(self.outcomes.delivered["_file"], "redelivery")
         self.assertFalse(pc.any(found).as_py())
 
+    def test_less_dedup_delivers_the_repeats(self):
+        for dedup in [expected.FILE, expected.OFF]:
+            found = expected.summary(expected.compute(self.files, EXAMPLE, dedup))
+            self.assertEqual(found["delivered"] + found["duplicate"], self.summary["delivered"] + self.summary["duplicate"])
+            self.assertEqual(found["rejected"], self.summary["rejected"])
+            self.assertLess(found["duplicate"], self.summary["duplicate"])
+        self.assertEqual(found["duplicate"], 0)
+
     def test_the_example_readme_quotes_these_numbers(self):
         text = (EXAMPLE / "README.md").read_text()
         found = self.summary

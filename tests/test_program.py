@@ -3,7 +3,7 @@
 import tomllib
 import unittest
 
-from program import EXAMPLE, adapt
+from program import EXAMPLE, adapt, without
 
 TEXT = (EXAMPLE / "pipeline.toml").read_text()
 
@@ -32,6 +32,15 @@ class AdaptedPipelines(unittest.TestCase):
 
     def test_the_same_key_of_another_section_is_left_alone(self):
         self.check(stream__retention='"1s"')
+
+    def test_a_section_can_be_added_below_another(self):
+        kafka = {"stream__kafka__brokers": '"127.0.0.1:1"', "stream__kafka__replication": "3"}
+        self.check(stream__format='"json"', stream__kafka__sasl__username='"ada"', **kafka)
+
+    def test_a_section_can_be_left_out(self):
+        wanted = tomllib.loads(TEXT)
+        del wanted["clean"]["dedup"]
+        self.assertEqual(tomllib.loads(without(TEXT, "clean.dedup")), wanted)
 
 
 if __name__ == "__main__":

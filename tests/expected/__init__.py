@@ -4,6 +4,6 @@ It shares nothing with the program: no configuration is read, the rules of `exam
 out again by hand, in SQL for DuckDB and, for dedup, as a loop over rows in file order.
 """
 
-from .trips import KEY, MARKS, REJECTS, Outcomes, compute, summary
+from .trips import FILE, KEY, MARKS, OFF, REJECTS, SOURCE, Outcomes, compute, summary
 
-__all__ = ["KEY", "MARKS", "REJECTS", "Outcomes", "compute", "summary"]
+__all__ = ["FILE", "KEY", "MARKS", "OFF", "REJECTS", "SOURCE", "Outcomes", "compute", "summary"]

@@ -58,6 +58,8 @@ ACTIONS = {
 KEPT = "pickup_datetime >= TIMESTAMP '2018-11-01 00:00:00'"
 KEY = ["vendor_id", "pickup_datetime", "dropoff_datetime", "pickup_location_id", "dropoff_location_id", "total_amount"]
 WINDOW = timedelta(days=45)
+SOURCE, FILE, OFF = "source", "file", "off"
+"""How far repeats are looked for: in all files, as far as the window reaches; in the file alone; not at all."""
 
 
 @dataclass
@@ -74,13 +76,16 @@ class Outcomes:
     """Delivered rows that dedup could not vouch for."""
 
 
-def compute(files: list[Path], base: Path) -> Outcomes:
-    """Computes the outcome of each row; `_file` is relative to `base`, files count in the order of their paths."""
+def compute(files: list[Path], base: Path, dedup: str = SOURCE) -> Outcomes:
+    """Computes the outcome of each row; `_file` is relative to `base`, files count in the order of their paths.
+
+    `dedup`: how far repeats are looked for: `SOURCE` as the example does, `FILE`, or `OFF`.
+    """
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
         _load(database, sorted(files, key=lambda path: path.relative_to(base).as_posix()), base)
         _judge(database)
-        late = _dedup(database)
+        late = _dedup(database, dedup)
         return Outcomes(
             delivered=_delivered(database),
             rejected=_table(database, "SELECT _file, _row, rules FROM judged WHERE kept AND rules IS NOT NULL"),
@@ -131,12 +136,26 @@ def _judge(database: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _dedup(database: duckdb.DuckDBPyConnection) -> int:
-    """Table `repeats`. Clean rows in file order claim their key until the window has passed; returns the late rows."""
+def _dedup(database: duckdb.DuckDBPyConnection, dedup: str) -> int:
+    """Table `repeats`; returns the late rows."""
     rows = database.execute(
         f"SELECT _file, _row, pickup_datetime, {', '.join(KEY)} FROM judged WHERE kept AND rules IS NULL "
         "ORDER BY _sequence, _row"
     ).fetchall()
+    if dedup == SOURCE:
+        repeats, late = _repeats_in_window(rows)
+    else:
+        repeats, late = _repeats_in_file(rows) if dedup == FILE else [], 0
+    files = pa.array([file for file, _ in repeats], pa.string())
+    numbers = pa.array([row for _, row in repeats], pa.int64())
+    database.register("repeats_found", pa.table({"_file": files, "_row": numbers}))
+    database.execute("CREATE TABLE repeats AS SELECT * FROM repeats_found")
+    return late
+
+
+def _repeats_in_window(rows: list[tuple]) -> tuple[list[tuple[str, int]], int]:
+    """Rows in file order claim their key until the window has passed: those that came too late for that, and how many
+    came when nobody could tell any more."""
     claimed = {}
     highest = None
     repeats, late = [], 0
@@ -151,11 +170,18 @@ def _dedup(database: duckdb.DuckDBPyConnection) -> int:
             repeats.append((file, row))
         else:
             claimed[key] = time
-    files = pa.array([file for file, _ in repeats], pa.string())
-    numbers = pa.array([row for _, row in repeats], pa.int64())
-    database.register("repeats_found", pa.table({"_file": files, "_row": numbers}))
-    database.execute("CREATE TABLE repeats AS SELECT * FROM repeats_found")
-    return late
+    return repeats, late
+
+
+def _repeats_in_file(rows: list[tuple]) -> list[tuple[str, int]]:
+    """Rows whose key an earlier row of the same file has."""
+    claimed, repeats = set(), []
+    for file, row, _, *key in rows:
+        claim = (file, *key)
+        if claim in claimed:
+            repeats.append((file, row))
+        claimed.add(claim)
+    return repeats
 
 
 def _delivered(database: duckdb.DuckDBPyConnection) -> pa.Table:
