@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A small Apache Kafka cluster on this machine, for tests and for trying things out: KRaft, one or three nodes, loopback only.
 #
-#   kafka.sh start  [--dir DIR] [--nodes 1|3] [--port PORT] [--secure] [--proxied] [--node N]
+#   kafka.sh start  [--dir DIR] [--nodes 1|3] [--port PORT] [--secure] [--advertised-port PORT] [--node N]
 #   kafka.sh stop   [--dir DIR]
 #   kafka.sh status [--dir DIR]
 #   kafka.sh kill | pause | resume  [--dir DIR] [--node N]      SIGKILL, SIGSTOP, SIGCONT
@@ -16,7 +16,9 @@
 #   --secure    also SASL_SSL (PLAIN and SCRAM) and SSL with client certificates, and rights are checked:
 #               KAFKA_USER (default millstream) may do everything, user `guest` with the same password nothing until
 #               an ACL allows it; KAFKA_PASSWORD (default: a random one, in DIR/secure/password)
-#   --proxied   also a listener that tells clients the port of a proxy, for tests that disturb the wire
+#   --advertised-port
+#               clients are told this port (the next ones for further nodes), on which a proxy of yours listens and passes on
+#               to the ports that DIR/cluster names under `behind`; the nodes themselves talk past it
 #
 # DIR/cluster tells addresses and files, one `name=value` a line. KAFKA_HEAP_OPTS (default -Xmx512m) and KAFKA_OPTS are
 # passed to Java. The jars come from `scripts/setup.sh kafka`.
@@ -151,7 +153,7 @@ ports_from() {
     [ "$secure" = no ] || kinds=4
     for ((number = 0; number < nodes; number++)); do
         for ((kind = 0; kind < kinds; kind++)); do echo $(($1 + 10 * kind + number)); done
-        [ "$proxied" = no ] || printf '%s\n' $(($1 + 40 + number)) $(($1 + 50 + number))
+        [ -z "$advertised_port" ] || echo $(($1 + 40 + number))
     done
 }
 
@@ -196,10 +198,10 @@ wait_until_up() {
 
 # ---- making a cluster
 
-# Addresses of all nodes, $1 further on than the first port.
+# Addresses of all nodes, of which the first has port $1.
 addresses() {
-    local number list=
-    for ((number = 0; number < nodes; number++)); do list=$list,127.0.0.1:$((port + $1 + number)); done
+    local number list=''
+    for ((number = 0; number < nodes; number++)); do list=$list,127.0.0.1:$(($1 + number)); done
     echo "${list#,}"
 }
 
@@ -215,9 +217,9 @@ settings() {
         listeners=$listeners,$more
         advertised=$advertised,$more
     fi
-    if [ "$proxied" = yes ]; then
+    if [ -n "$advertised_port" ]; then
         listeners=$listeners,PROXIED://127.0.0.1:$((port + 40 + number))
-        advertised=$advertised,PROXIED://127.0.0.1:$((port + 50 + number))
+        advertised=$advertised,PROXIED://127.0.0.1:$((advertised_port + number))
     fi
     cat <<END
 process.roles=broker,controller
@@ -247,13 +249,14 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 
-# Zombies come soon: short time-outs are allowed, and overdue transactions are looked for every second.
+# Zombies come soon: short time-outs are allowed, and overdue transactions are looked for twice a second.
 group.min.session.timeout.ms=1000
 transaction.max.timeout.ms=900000
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 # A killed node may come back after this time, and its partitions have another leader after it.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+replica.lag.time.max.ms=5000
 log.retention.check.interval.ms=5000
 END
     [ "$secure" = no ] || secure_settings
@@ -331,7 +334,6 @@ format() {
 make_cluster() {
     nodes=${nodes:-1}
     secure=${secure:-no}
-    proxied=${proxied:-no}
     user=${KAFKA_USER:-millstream}
     case $user${KAFKA_PASSWORD:-} in
     *[!A-Za-z0-9._-]*) fail "KAFKA_USER and KAFKA_PASSWORD: letters, digits and . _ - only" ;;
@@ -356,12 +358,13 @@ make_cluster() {
     for number in $jobs; do wait "$number"; done
     # Written last: a folder without it holds no cluster.
     {
-        printf '%s=%s\n' nodes "$nodes" port "$port" secure "$secure" proxied "$proxied" bootstrap "$(addresses 0)"
+        printf '%s=%s\n' nodes "$nodes" port "$port" secure "$secure" advertised_port "$advertised_port" \
+            bootstrap "$(addresses "$port")"
         if [ "$secure" = yes ]; then
-            printf '%s=%s\n' sasl_bootstrap "$(addresses 20)" mtls_bootstrap "$(addresses 30)" user "$user"
+            printf '%s=%s\n' sasl_bootstrap "$(addresses $((port + 20)))" mtls_bootstrap "$(addresses $((port + 30)))" user "$user"
         fi
-        if [ "$proxied" = yes ]; then
-            printf '%s=%s\n' proxy_to "$(addresses 40)" proxy_at "$(addresses 50)"
+        if [ -n "$advertised_port" ]; then
+            printf '%s=%s\n' advertised_bootstrap "$(addresses "$advertised_port")" behind "$(addresses $((port + 40)))"
         fi
     } >"$dir/cluster.new"
     mv "$dir/cluster.new" "$dir/cluster"
@@ -377,7 +380,7 @@ start() {
     command -v "$java" >/dev/null || fail "Java is missing: run \`scripts/setup.sh kafka\`"
     if [ -f "$dir/cluster" ]; then
         local name
-        for name in nodes port secure proxied; do
+        for name in nodes port secure advertised_port; do
             ! contradicts "$name" "${!name}" ||
                 fail "$dir holds a cluster with $name=$(fact "$name"), not ${!name}: name another --dir, or remove this one"
         done
@@ -461,13 +464,14 @@ case $command in
 start | stop | status | kill | pause | resume) shift ;;
 *) usage ;;
 esac
-dir='' nodes='' port='' secure='' proxied='' node=''
+dir='' nodes='' port='' secure='' advertised_port='' node=''
 while [ $# -gt 0 ]; do
     case $1 in
-    --secure | --proxied) printf -v "${1#--}" yes ;;
-    --dir | --nodes | --port | --node)
-        [ $# -ge 2 ] || fail "$1 needs a value"
-        printf -v "${1#--}" '%s' "$2"
+    --secure) secure=yes ;;
+    --dir | --nodes | --port | --advertised-port | --node)
+        [ -n "${2:-}" ] || fail "$1 needs a value"
+        name=${1#--}
+        printf -v "${name//-/_}" '%s' "$2"
         shift
         ;;
     *) usage ;;
@@ -475,8 +479,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $nodes in '' | 1 | 3) ;; *) fail "--nodes $nodes: 1 or 3" ;; esac
-case $port in *[!0-9]*) fail "--port $port: a number" ;; esac
-case $node in *[!0-9]*) fail "--node $node: a number" ;; esac
+for name in port advertised_port node; do
+    case ${!name} in *[!0-9]*) fail "--${name//_/-} ${!name}: a number" ;; esac
+done
 dir=${dir:-$cache/kafka-data}
 [ "$command" != start ] || mkdir -p "$dir"
 [ -d "$dir" ] || fail "$dir is not there: \`kafka.sh start --dir $dir\` makes it"
