@@ -57,7 +57,8 @@ pub fn readable(array: &ArrayRef, row: usize) -> String {
     format!("`{}`", shortened(text))
 }
 
-fn shortened(text: &str) -> String {
+/// Cut at 80 characters.
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -115,7 +116,7 @@ pub fn timestamp_text(micros: i64) -> String {
 
 /// Year, month and day of the days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level
 /// Date Algorithms": eras of 400 years that begin on 1 March).
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);

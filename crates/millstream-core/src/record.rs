@@ -1,9 +1,13 @@
 //! What the log carries: a header of facts and a value that is a self-contained Arrow IPC stream (schema and one batch,
 //! LZ4 buffers), which any Arrow library reads by itself.
 
+pub mod json;
+pub mod partition;
+
 use std::io::Cursor;
 use std::ops::Range;
 
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
@@ -37,6 +41,29 @@ pub enum RecordError {
     /// The value is an Arrow IPC stream without a batch.
     #[error("a record holds no batch")]
     Empty,
+    /// A column has a type without a form in JSON.
+    #[error("column `{column}` is of type {data_type}, which has no form in JSON records")]
+    UnsupportedType {
+        /// Its name, dotted if it is inside of another.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+    },
+    /// A column of the key is not in the batch.
+    #[error("there is no column `{column}` for the key of records")]
+    NoKeyColumn {
+        /// Its name.
+        column: String,
+    },
+    /// JSON values together are too large for the offsets of a batch.
+    #[error("JSON records of {bytes} bytes are too many for one batch; read fewer at once")]
+    TooLarge {
+        /// Bytes in all.
+        bytes: usize,
+    },
+    /// Rows that were read from JSON do not make a batch.
+    #[error("cannot put rows from JSON records together as a batch")]
+    Assemble(#[source] ArrowError),
 }
 
 /// The facts of a record.
