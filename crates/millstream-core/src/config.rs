@@ -6,6 +6,7 @@ mod contradictions;
 mod environment;
 pub mod error;
 pub mod kafka;
+mod kept;
 mod nearest;
 mod read_clean;
 mod reader;
@@ -39,7 +40,8 @@ const PACED_BATCHES_PER_SECOND: u64 = 20;
 /// A pipeline file, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The pipeline file as written: `${NAME}` not replaced.
+    /// The pipeline file as written, `${NAME}` not replaced, but without comments and with `***` for passwords and the token: what is
+    /// kept of it may be read by others. It can be parsed again.
     pub text: String,
     /// Folder of the pipeline file; relative paths start here, and `_file` is relative to it.
     pub base_dir: PathBuf,
@@ -85,10 +87,12 @@ impl Config {
             reader
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
         }
-        let config =
-            Self { text: text.to_owned(), ..Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default()) };
+        let config = Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default());
         let mistakes = reader.into_mistakes();
-        if mistakes.is_empty() { Ok(config) } else { Err(locate(file, text, mistakes, &hidden)) }
+        if !mistakes.is_empty() {
+            return Err(locate(file, text, mistakes, &hidden));
+        }
+        Ok(Self { text: kept::without_secrets(text, document.get_ref()), ..config })
     }
 
     /// Source rows cleaned as one batch: `stream.batch_rows`, or fewer where `source.pace` is slow, so that rows arrive evenly.

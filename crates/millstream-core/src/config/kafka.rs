@@ -12,10 +12,10 @@ use super::reader::{Item, Text};
 use super::sections::{is_local, resolve};
 
 const BROKERS_FORM: &str = "host:port, several with commas between them, such as \"a:9092,b:9092\" or \"[::1]:9092\"";
-const GROUP_FORM: &str = "1 to 255 letters of printable ASCII, no spaces";
+const GROUP_FORM: &str = "1 to 255 printable ASCII letters without spaces";
 const FILE_FORM: &str = "a path";
 /// What a text in the PEM format begins with.
-const PEM: &str = "-----BEGIN";
+pub(super) const PEM: &str = "-----BEGIN";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// `[stream.kafka]`

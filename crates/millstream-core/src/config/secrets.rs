@@ -1,36 +1,47 @@
 //! Which parts of a pipeline file are never printed.
 //!
-//! Errs on the side of hiding: also a misspelt or misplaced token, and in a file that is not valid TOML everything behind
-//! a name that sounds like a secret.
+//! Errs on the side of hiding: also a misspelt or misplaced token, a key or a login where only its file or a host belongs, and in
+//! a file that is not valid TOML everything behind a name that sounds like a secret.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Span;
+use super::kafka::PEM;
 use super::nearest::distance;
 
+/// Names of secrets; a name that holds one of them, or is one but for a letter, sounds like a secret too.
 const SECRET_NAMES: [&str; 3] = ["token", "password", "secret"];
+/// What else a name holds that sounds like a secret, such as settings of other Kafka clients.
+const SECRET_PARTS: [&str; 4] = ["passphrase", "passwd", "credential", "jaas"];
 /// Tables that later versions read and that hold addresses with credentials in them.
-const SECRET_TABLES: [&str; 2] = ["spark", "kafka"];
+const SECRET_TABLES: [&str; 1] = ["spark"];
+/// In names of settings with addresses, which have no credentials in them unless by mistake.
+const ADDRESSES: [&str; 3] = ["broker", "servers", "kafka"];
+/// The table of a login, whose fields have names of their own; anything else in its place may be the login itself.
+const LOGIN: &str = "sasl";
 
 /// Spans of all values that are or may be secret.
 pub(super) fn find_in_document(table: &DeTable<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     for (key, value) in table {
-        collect(value, is_secret(key.get_ref()), &mut spans);
+        collect(key.get_ref(), value, false, &mut spans);
     }
     spans
 }
 
-fn collect(value: &Spanned<DeValue<'_>>, secret: bool, spans: &mut Vec<Span>) {
+/// `key` is the name that `value` or the list around it has; `secret` that of a table around it.
+fn collect(key: &str, value: &Spanned<DeValue<'_>>, secret: bool, spans: &mut Vec<Span>) {
+    let secret = secret || is_secret(key);
     match value.get_ref() {
-        DeValue::Table(table) => {
-            for (key, value) in table {
-                collect(value, secret || is_secret(key.get_ref()), spans);
+        DeValue::Table(table) => table.iter().for_each(|(key, value)| collect(key.get_ref(), value, secret, spans)),
+        DeValue::Array(items) => items.iter().for_each(|item| collect(key, item, secret, spans)),
+        DeValue::String(text) => {
+            if secret || holds_secret(key, text) {
+                spans.push(value.span());
             }
         }
-        DeValue::Array(items) => items.iter().for_each(|item| collect(item, secret, spans)),
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
             if secret {
                 spans.push(value.span());
             }
@@ -40,14 +51,23 @@ fn collect(value: &Spanned<DeValue<'_>>, secret: bool, spans: &mut Vec<Span>) {
 
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
+    let near = |name: &&str| distance(&key, name) <= 1 || key.replace("null_token", "").contains(*name);
     SECRET_TABLES.contains(&key.as_str())
-        || SECRET_NAMES.iter().any(|name| distance(&key, name) <= 1 || key.replace("null_token", "").contains(name))
+        || SECRET_NAMES.iter().any(near)
+        || SECRET_PARTS.iter().any(|part| key.contains(part))
+}
+
+/// Whether a text has a secret in it that its name does not tell of: a key in place of its file, a login before a host.
+fn holds_secret(key: &str, text: &str) -> bool {
+    let key = key.to_lowercase();
+    let login = text.contains('@') && (text.contains("://") || ADDRESSES.iter().any(|part| key.contains(part)));
+    login || key == LOGIN || text.contains(PEM)
 }
 
 /// Spans that may be secret in text that is not valid TOML: from the `=` behind such a name to the end of the line, of
-/// the text that begins there and spans lines, or of the file if a list or table begins there.
+/// the text that begins there and spans lines, or of the file if a list, table or key (PEM) begins there.
 pub(super) fn find_in_text(text: &str) -> Vec<Span> {
-    let mut spans = Vec::new();
+    let mut spans: Vec<Span> = text.find(PEM).map(|start| start..text.len()).into_iter().collect();
     let mut at = 0;
     while at < text.len() {
         let line_end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
@@ -80,7 +100,9 @@ pub(super) fn find_in_comments(text: &str) -> Vec<Span> {
 /// Offset behind the first `=` that follows a name that sounds like a secret.
 fn secret_start(line: &str) -> Option<usize> {
     let lower = line.to_ascii_lowercase().replace("null_token", "null_-----");
-    let name = SECRET_NAMES.iter().chain(&SECRET_TABLES).filter_map(|name| lower.find(name)).min()?;
+    let addresses = ADDRESSES.iter().filter(|_| lower.contains('@'));
+    let names = SECRET_NAMES.iter().chain(&SECRET_PARTS).chain(&SECRET_TABLES).chain([&LOGIN]).chain(addresses);
+    let name = names.filter_map(|name| lower.find(name)).min()?;
     lower[name..].find('=').map(|equals| name + equals + 1)
 }
 
@@ -116,6 +138,11 @@ mod tests {
         assert_eq!(masked("token = [\n\"x\"\n]\nb = 2"), "token =***");
         assert_eq!(masked("null_tokens = [1"), "null_tokens = [1");
         assert_eq!(masked("server = { http = 1, TOKEN = 'x' "), "server = { http = 1, TOKEN =***");
+        assert_eq!(masked("brokers = \"a:9092\nkey_password = \"x"), "brokers = \"a:9092\nkey_password =***");
+        assert_eq!(masked("brokers = \"ada:x@a:9092"), "brokers =***");
+        assert_eq!(masked("sasl = \"ada:x\n[stream.kafka.sasl]\nx = 1"), "sasl =***\n[stream.kafka.sasl]\nx = 1");
+        assert_eq!(masked("jaas_config = 'x\nkafka = [1"), "jaas_config =***\nkafka = [1");
+        assert_eq!(masked("a = 1\nkey = \"\"\"-----BEGIN KEY\nx\ny"), "a = 1\nkey = \"\"\"***");
     }
 
     proptest! {

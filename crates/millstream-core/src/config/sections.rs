@@ -134,13 +134,13 @@ fn pace(item: &Item<'_>) -> Option<Pace> {
 pub(super) fn read_stream<'d>(mut section: Section<'d>, base_dir: &Path, pipeline: &str) -> Read<'d, Stream> {
     let topic = section.take("topic").and_then(|item| item.text());
     let topic = topic.filter(|topic| is_named_well(topic, "._-", 200)).map(|topic| topic.value);
-    let (kafka, kafka_items) = read_kafka(section.take("kafka"), base_dir, pipeline);
     let format_item = section.take("format");
     let formats = [("arrow", Format::Arrow), ("json", Format::Json)];
     let format = format_item.as_ref().and_then(|item| item.choice("format", &formats));
     let key_item = section.take("key");
     let key = key_item.as_ref().map(|item| one_or_more(item, "column")).unwrap_or_default();
     let retention_bytes = section.take("retention_bytes");
+    let (kafka, kafka_items) = read_kafka(section.take("kafka"), base_dir, pipeline);
     let batch_bytes = section.take("batch_bytes");
     let flush_bytes = section.take("flush_bytes");
     let size = |item: &Option<Item<'_>>, default: u64, range: RangeInclusive<u64>| {

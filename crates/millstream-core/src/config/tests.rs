@@ -4,6 +4,7 @@
 mod clean;
 mod contradictions;
 mod documented;
+mod kafka;
 mod secrets;
 mod sections;
 mod syntax;
@@ -47,4 +48,9 @@ fn errors_after_least(text: &str) -> String {
 /// What is printed for `[clean]` tables, with an event time so that windows have one.
 fn errors_in_clean(text: &str) -> String {
     errors_of(&format!("{LEAST}event_time = \"pickup\"\n{text}"))
+}
+
+/// What is printed for the least file with one broker and what follows it, from line 7.
+fn errors_after_brokers(text: &str) -> String {
+    errors_after_least(&format!("[stream.kafka]\nbrokers = \"localhost:9092\"\n{text}"))
 }

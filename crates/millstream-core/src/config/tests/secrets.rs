@@ -2,6 +2,8 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Secret;
+use crate::config::kafka::SecretSource;
 
 #[test]
 fn a_token_is_masked_in_its_own_message() {
@@ -91,24 +93,143 @@ fn a_configuration_prints_no_token() {
     );
 }
 
+#[test]
+fn passwords_are_masked_and_their_neighbours_are_shown() {
+    let text = "[stream.kafka.sasl]\nmechanism = \"PLAIN\"\nusername = 1\npassword = [\"hunter2\"]\n[stream.kafka.tls]\nkey_password = 2\n";
+    assert_snapshot!(errors_after_brokers(text), @r"
+    pipeline.toml:9:12: stream.kafka.sasl.username: this is a whole number; allowed: a text in quotes
+      |
+    9 | username = 1
+      |            ^
+
+    pipeline.toml:10:12: stream.kafka.sasl.password: this is a list; allowed: a text in quotes
+       |
+    10 | password = [***]
+       |            ^^^^^
+
+    pipeline.toml:12:16: stream.kafka.tls.key_password: this is a whole number; allowed: a text in quotes
+       |
+    12 | key_password = ***
+       |                ^^^
+
+    pipeline.toml:12:16: stream.kafka.tls.key_password: there is no `stream.kafka.tls.key` for this password to open; name the key, or leave the password out
+       |
+    12 | key_password = ***
+       |                ^^^
+    ");
+}
+
+#[test]
+fn secrets_in_a_wrong_place_are_masked() {
+    let login = "[stream.kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"ada\"\n";
+    for text in [
+        "[stream.kafka]\nbrokers = \"ada:hunter2@host:9092\"\n",
+        "[stream.kafka]\nbrokers = [\"ada:hunter2@host:9092\"]\n",
+        "[stream.kafka]\n\"bootstrap.servers\" = \"ada:hunter2@host:9092\"\n",
+        "[stream]\nkafka = \"ada:hunter2@host:9092\"\n",
+        "[stream]\nkafka = { brokers = \"a:1\", sasl = \"ada:hunter2\" }\n",
+        "[stream]\nkafka = { brokers = \"a:1\", sasl = [\"PLAIN\", \"ada\", \"hunter2\"] }\n",
+        "[stream.kafka]\n\"sasl.jaas.config\" = \"x hunter2;\"\n",
+        "[stream.kafka.tls]\nkey_passphrase = \"hunter2\"\n",
+        "[stream.kafka.tls]\nkey = \"-----BEGIN PRIVATE KEY-----hunter2\"\n",
+        "[stream.kafka.tls]\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\nhunter2\n\"\"\"\n",
+        "[stream.kafka.tls]\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\nhunter2",
+        &format!("{login}pasword = \"hunter2\"\n"),
+        &format!("{login}password_file = {{ a = \"hunter2\" }}\n"),
+        &format!("{login}\"sasl.password\" = \"hunter2\"\n"),
+        &format!("{login}passwort = \"hunter2\n"),
+    ] {
+        let errors = errors_after_least(text);
+        assert!(errors.contains("***") && !errors.contains("hunter2"), "{errors}");
+    }
+}
+
+#[test]
+fn a_configuration_prints_no_password() {
+    let text = "[stream.kafka]\nbrokers = \"a:1\"\n[stream.kafka.tls]\ncertificate = \"a\"\nkey = \"b\"\nkey_password = \"hunter2\"\n\
+                [stream.kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"ada\"\npassword = \"${PAGE_TOKEN}\"\n";
+    let kafka = parse(&format!("{LEAST}{text}")).stream.kafka.unwrap();
+    let shown = format!("{kafka:?}");
+    assert!(shown.contains("\"ada\"") && shown.contains("Value(***)") && !shown.contains("hunter2"), "{shown}");
+    assert_eq!(kafka.tls.unwrap().key_password, Some(SecretSource::Value(Secret::new("hunter2".to_owned()))));
+}
+
+#[test]
+fn the_text_that_is_kept_has_no_secret_and_no_comment_and_says_the_same() {
+    let text = r##"
+[server] # token = "hunter2"
+token = "hunter2"
+[clean]
+null_tokens = ["#", # password: hunter2
+'#']
+[clean.columns]
+"password#" = { type = "int64" }
+[clean.rules."r\"#"]
+column = "password#" # it's hunter2
+action = "warn"
+[clean.rules."r\"#".check.range] # "hunter2
+min = 1
+[stream.kafka]
+brokers = "localhost:1"
+tls = { certificate = "a", key = "b", key_password = "hunter2" }
+sasl.mechanism = "PLAIN"
+sasl.username = "ada"
+sasl.password = """
+hunter2""" # hunter2"##;
+    let config = parse(&format!("{LEAST}{text}"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_snapshot!(config.text, @r##"
+    [pipeline]
+    name = "taxi"
+    [source]
+    path = "data/*.parquet"
+
+    [server]
+    token = "***"
+    [clean]
+    null_tokens = ["#",
+    '#']
+    [clean.columns]
+    "password#" = { type = "int64" }
+    [clean.rules."r\"#"]
+    column = "password#"
+    action = "warn"
+    [clean.rules."r\"#".check.range]
+    min = 1
+    [stream.kafka]
+    brokers = "localhost:1"
+    tls = { certificate = "a", key = "b", key_password = "***" }
+    sasl.mechanism = "PLAIN"
+    sasl.username = "ada"
+    sasl.password = "***"
+    "##);
+    let again = parse(&config.text);
+    assert_eq!((again.text, again.clean), (config.text, config.clean));
+}
+
+/// Sections with a secret in the middle.
+const SECTIONS: [&str; 4] = [
+    "[server]\nhttp = \"127.0.0.1:0\"\ntoken = \"hunter2\"\nx = 1\n",
+    "server = { http = \"127.0.0.1:0\", token = \"hunter2\", x = 1 }\n",
+    "[stream.kafka.sasl]\nmechanism = \"PLAIN\"\nusername = 1\npassword = \"hunter2\"\nx = 1\n",
+    "stream.kafka = { brokers = \"a:1\", tls = { ca = 1, key_password = \"hunter2\", x = 1 } }\n",
+];
+
 proptest! {
     /// The token stands in the middle of a file of which any part is then damaged; it shows in no message.
     #[test]
     fn no_damage_to_a_file_brings_its_token_out(
-        cut in 0usize..60,
+        cut in 0usize..90,
         insert in "[\\[\\]{}=\"'#\n,a1 ]{0,6}",
-        inline: bool,
+        whole in prop::sample::select(&SECTIONS[..]),
     ) {
-        let server = if inline {
-            "server = { http = \"127.0.0.1:0\", token = \"hunter2\", x = 1 }\n"
-        } else {
-            "[server]\nhttp = \"127.0.0.1:0\"\ntoken = \"hunter2\"\nx = 1\n"
-        };
-        let secret = server.find("hunter2").unwrap();
-        let mut text = server.to_owned();
+        let secret = whole.find("hunter2").unwrap();
+        let name = whole[..secret].rfind(['\n', ',', '{']).unwrap() + 1;
+        let name = name + (whole.len() - name - whole[name..].trim_start().len());
+        let mut text = whole.to_owned();
         let cut = cut.min(text.len());
         // Inside the name or the secret itself, damage would make another text of it than the one that is looked for.
-        let cut = if (secret - 9..secret + 8).contains(&cut) { secret - 9 } else { cut };
+        let cut = if (name..secret + 8).contains(&cut) { name } else { cut };
         text.insert_str(cut, &insert);
         if let Err(errors) = Config::parse(&text, Path::new("pipeline.toml"), &environment) {
             prop_assert!(!errors.to_string().contains("hunter2"), "{}", errors);

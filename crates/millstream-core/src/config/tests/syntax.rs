@@ -99,7 +99,7 @@ fn what_is_missing_from_a_table_points_at_its_head() {
 #[test]
 fn an_unknown_key_names_the_nearest_known_one() {
     assert_snapshot!(errors_after_least("[stream]\npartitons = 2\n[quelle]\n[achive]\n"), @r#"
-    pipeline.toml:6:1: stream.partitons: unknown key; did you mean `partitions`? allowed: topic, kafka, format, key, retention_bytes, batch_bytes, flush_bytes, partitions, flush_interval, batch_rows, max_record_bytes, retention
+    pipeline.toml:6:1: stream.partitons: unknown key; did you mean `partitions`? allowed: topic, format, key, retention_bytes, kafka, batch_bytes, flush_bytes, partitions, flush_interval, batch_rows, max_record_bytes, retention
       |
     6 | partitons = 2
       | ^^^^^^^^^
