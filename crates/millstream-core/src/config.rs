@@ -5,7 +5,7 @@ mod columns;
 mod contradictions;
 mod environment;
 pub mod error;
-pub mod kafka;
+mod kafka;
 mod kept;
 mod nearest;
 mod read_clean;
@@ -28,7 +28,7 @@ use toml::de::DeTable;
 
 use self::clean::Clean;
 use self::error::{ConfigErrors, Mistake, locate};
-use self::kafka::Kafka;
+pub use self::kafka::{Kafka, Sasl, SaslMechanism, SecretSource, Tls};
 use self::read_clean::Mentions;
 use self::reader::Reader;
 use self::sections::Items;

@@ -140,7 +140,7 @@ pub(super) fn read_stream<'d>(mut section: Section<'d>, base_dir: &Path, pipelin
     let key_item = section.take("key");
     let key = key_item.as_ref().map(|item| one_or_more(item, "column")).unwrap_or_default();
     let retention_bytes = section.take("retention_bytes");
-    let (kafka, kafka_items) = read_kafka(section.take("kafka"), base_dir, pipeline);
+    let (kafka, items_of_kafka) = read_kafka(section.take("kafka"), base_dir, pipeline);
     let batch_bytes = section.take("batch_bytes");
     let flush_bytes = section.take("flush_bytes");
     let size = |item: &Option<Item<'_>>, default: u64, range: RangeInclusive<u64>| {
@@ -162,9 +162,16 @@ pub(super) fn read_stream<'d>(mut section: Section<'d>, base_dir: &Path, pipelin
         kafka,
     };
     section.finish();
-    let format = format_item.map(|item| (item, format));
-    let kafka = kafka_items;
-    let items = Items { format, key_item, key, retention_bytes, kafka, batch_bytes, flush_bytes, ..Items::default() };
+    let items = Items {
+        format: format_item.map(|item| (item, format)),
+        key_item,
+        key,
+        retention_bytes,
+        kafka: items_of_kafka,
+        batch_bytes,
+        flush_bytes,
+        ..Items::default()
+    };
     Read { value, items }
 }
 

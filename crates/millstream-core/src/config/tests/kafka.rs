@@ -3,8 +3,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::config::kafka::{Kafka, Sasl, SaslMechanism, SecretSource, Tls};
-use crate::config::{Format, Secret};
+use crate::config::{Format, Kafka, Sasl, SaslMechanism, Secret, SecretSource, Tls};
 
 /// What is printed for a list of brokers.
 fn errors_of_brokers(brokers: &str) -> String {

@@ -2,8 +2,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Secret;
-use crate::config::kafka::SecretSource;
+use crate::config::{Secret, SecretSource};
 
 #[test]
 fn a_token_is_masked_in_its_own_message() {
