@@ -28,8 +28,7 @@ pub struct Kafka {
     /// `min_insync_replicas`: copies that must hold a record before it is acknowledged, of topics that Millstream makes; 1 to 10, at
     /// most `replication`. None is the broker's default.
     pub min_insync_replicas: Option<u16>,
-    /// `transaction_timeout`: how long the broker waits for a publisher that is silent before it aborts the transaction. Default 60 s;
-    /// 1 s to 15 min.
+    /// `transaction_timeout`: how long a transaction may be open before the broker aborts it. Default 60 s; 1 s to 15 min.
     pub transaction_timeout: Duration,
     /// `session_timeout`: how long a receiver of the group may be silent before others take its partitions. Default 45 s; 1 s to 5 min.
     pub session_timeout: Duration,

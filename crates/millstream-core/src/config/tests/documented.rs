@@ -6,16 +6,23 @@ use crate::config::clean::{
     Action, Check, Column, CompareOp, Dedup, DedupWithin, Drift, Literal, OnAdded, OnBad, OnChanged, OnMissing, Rule,
     TextCase,
 };
-use crate::config::{Pace, PartitionBy};
+use crate::config::{Format, Pace, PartitionBy, Sasl, SaslMechanism, Secret, SecretSource, Tls};
 use crate::types::ColumnType;
 
 const PAGE: &str = include_str!("../../../../../docs/pipeline.md");
 
 /// The whole example of the page.
 fn example() -> Config {
-    let (_, text) = PAGE.split_once("```toml\n").unwrap();
-    let (text, _) = text.split_once("```").unwrap();
-    let environment = |name: &str| (name == "MILLSTREAM_TOKEN").then(|| "hunter2".to_owned());
+    parse_as_on_the_page(example_text(0))
+}
+
+/// The text of the example with this number.
+fn example_text(index: usize) -> &'static str {
+    PAGE.split("```toml\n").nth(index + 1).and_then(|text| text.split("```").next()).unwrap()
+}
+
+fn parse_as_on_the_page(text: &str) -> Config {
+    let environment = |name: &str| ["MILLSTREAM_TOKEN", "KEY_PASSWORD"].contains(&name).then(|| "hunter2".to_owned());
     match Config::parse(text, Path::new("/pipelines/taxi/pipeline.toml"), &environment) {
         Ok(config) => config,
         Err(errors) => panic!("{errors}"),
@@ -68,6 +75,33 @@ fn source_and_transport_of_the_example_are_read() {
     assert_eq!(config.stream.max_record_bytes, 921_600);
     assert_eq!(config.stream.retention, Duration::from_hours(1));
     assert_eq!(config.stream.retention_bytes, 1_000_000_000);
+    assert_eq!((config.stream.format, config.stream.key.len(), config.stream.kafka), (Format::Arrow, 0, None));
+}
+
+#[test]
+fn the_example_of_kafka_is_read() {
+    let stream = parse_as_on_the_page(&format!("{LEAST}{}", example_text(1))).stream;
+    assert_eq!((stream.partitions.get(), stream.format), (6, Format::Json));
+    assert_eq!(stream.key, ["vendor_id"]);
+    let kafka = stream.kafka.unwrap();
+    assert_eq!(kafka.brokers, "kafka-1.example.org:9093,kafka-2.example.org:9093");
+    assert_eq!((kafka.replication, kafka.min_insync_replicas), (Some(3), Some(2)));
+    assert_eq!((kafka.transaction_timeout, kafka.session_timeout), (Duration::from_mins(1), Duration::from_secs(45)));
+    assert_eq!((kafka.group.as_str(), kafka.foreign), ("millstream-taxi", false));
+    let file = |name: &str| Path::new("/pipelines/taxi").join(name);
+    let tls = Tls {
+        ca: Some(file("ca.pem")),
+        certificate: Some(file("client.pem")),
+        key: Some(file("client.key")),
+        key_password: Some(SecretSource::Value(Secret::new("hunter2".to_owned()))),
+        verify_hostname: true,
+    };
+    let sasl = Sasl {
+        mechanism: SaslMechanism::ScramSha512,
+        username: "ada".to_owned(),
+        password: SecretSource::File(file("kafka-password.txt")),
+    };
+    assert_eq!((kafka.tls, kafka.sasl), (Some(tls), Some(sasl)));
 }
 
 #[test]
@@ -177,7 +211,9 @@ fn the_page_names_every_setting() {
     let known = "name data_dir drain_deadline path recursive watch event_time pace settle parallel_splits null_tokens drop from \
                  type formats time_zone on_bad trim case fill keep sql column check action key within missing added changed topic \
                  partitions flush_interval flush_bytes batch_rows batch_bytes max_record_bytes retention retention_bytes max_rows \
-                 partition_by commit_interval target_file_bytes chart memory query_timeout query_rows http token";
+                 partition_by commit_interval target_file_bytes chart memory query_timeout query_rows http token format brokers replication \
+                 min_insync_replicas transaction_timeout session_timeout group foreign ca certificate key_password key_password_file \
+                 verify_hostname mechanism username password password_file";
     let (_, reference) = PAGE.split_once("\n## ").unwrap();
     for key in known.split_whitespace() {
         assert!(reference.contains(&format!("`{key}`")), "{key}");
