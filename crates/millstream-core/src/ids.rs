@@ -71,3 +71,9 @@ impl fmt::Display for TopicPartition {
         }
     }
 }
+
+/// A hash of a name that never changes: of the same name in every version of the program.
+#[must_use]
+pub fn hash_of_name(name: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(name.as_bytes())
+}

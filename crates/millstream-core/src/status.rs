@@ -113,6 +113,8 @@ pub struct StreamStatus {
     pub topic: String,
     /// Stream id.
     pub stream_id: String,
+    /// What keeps the log from working at the moment; none when it works.
+    pub trouble: Option<LogTrouble>,
     /// Every partition of the topic and of `<topic>.rejects`.
     pub partitions: Vec<PartitionStatus>,
     /// Appends since this process started.
@@ -127,6 +129,15 @@ pub struct StreamStatus {
     pub records_per_second: f64,
     /// Bytes that the log holds on disk.
     pub disk_bytes: u64,
+}
+
+/// What keeps the log from working.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTrouble {
+    /// Since when.
+    pub since: String,
+    /// What, in words.
+    pub what: String,
 }
 
 /// One partition of the log.

@@ -4,6 +4,7 @@
 //! that brought the rows. Nothing else decides where archiving goes on.
 
 pub(crate) mod commit;
+pub(crate) mod follow;
 pub(crate) mod run;
 pub(crate) mod stage;
 
@@ -23,7 +24,6 @@ use millstream_core::status::ArchiveVersion;
 use url::Url;
 
 use crate::clock::rfc3339;
-use crate::stream::PUBLISHER;
 use crate::table::Seqs;
 
 /// Table property that holds the stream id.
@@ -156,8 +156,10 @@ pub(crate) struct ArchiveTable {
     app: String,
     stream: StreamId,
     partitions: Vec<TopicPartition>,
+    publishers: u32,
     pub(crate) partition_by: PartitionBy,
     pub(crate) event_time: Option<String>,
+    is_shared: bool,
 }
 
 /// A version of a table, ready for queries.
@@ -171,6 +173,10 @@ pub(crate) struct ArchivedTable {
     pub(crate) files: u64,
     /// Their size, bytes.
     pub(crate) bytes: u64,
+    /// Offsets that it holds.
+    pub(crate) offsets: Offsets,
+    /// Seqs that are due behind them.
+    pub(crate) seqs: Seqs,
     /// Reads this version.
     pub(crate) provider: Arc<dyn TableProvider>,
     /// Makes a session able to read it.
@@ -201,10 +207,14 @@ pub(crate) struct ArchiveSettings {
     pub(crate) stream: StreamId,
     /// Partitions of the topic of clean rows.
     pub(crate) partitions: u32,
+    /// The most publishers that the stream ever had.
+    pub(crate) publishers: u32,
     /// How clean rows are partitioned.
     pub(crate) partition_by: PartitionBy,
     /// Column with the time of the event.
     pub(crate) event_time: Option<String>,
+    /// Whether other processes may archive the same stream.
+    pub(crate) is_shared: bool,
 }
 
 impl ArchiveTable {
@@ -222,6 +232,8 @@ impl ArchiveTable {
             partitions: TopicPartition::all(settings.partitions).filter(|at| at.topic == topic).collect(),
             partition_by: if topic == Topic::Rows { settings.partition_by } else { PartitionBy::None },
             event_time: settings.event_time.clone(),
+            publishers: settings.publishers,
+            is_shared: settings.is_shared,
         })
     }
 
@@ -234,6 +246,14 @@ impl ArchiveTable {
         }
         table.load().await.map_err(self.delta("open"))?;
         self.loaded(table).await.map(Some)
+    }
+
+    /// Whether there is a version behind `known`.
+    pub(crate) async fn is_newer_than(&self, known: u64) -> Result<bool, ArchiveError> {
+        let builder = DeltaTableBuilder::from_url(self.url.clone()).map_err(self.delta("open"))?;
+        let store = builder.build_storage().map_err(self.delta("open"))?;
+        let latest = store.get_latest_version(known).await.map_err(self.delta("look for new versions of"))?;
+        Ok(latest > known)
     }
 
     /// Reads what a table says of itself.
@@ -249,9 +269,11 @@ impl ArchiveTable {
         for &at in &self.partitions {
             let version = state.transaction_version(&*log_store, self.app_id(at)).await.map_err(self.delta("read"))?;
             offsets.insert(at, Offset(unsigned(version)));
-            let seq = self.seq_id(at, PUBLISHER);
-            let version = state.transaction_version(&*log_store, seq).await.map_err(self.delta("read"))?;
-            seqs.insert((at, PUBLISHER), unsigned(version));
+            for publisher in 0..self.publishers {
+                let seq = self.seq_id(at, publisher);
+                let version = state.transaction_version(&*log_store, seq).await.map_err(self.delta("read"))?;
+                seqs.insert((at, publisher), unsigned(version));
+            }
         }
         let rows = state.transaction_version(&*log_store, self.rows_id()).await.map_err(self.delta("read"))?;
         Ok(Loaded { rows: unsigned(rows), offsets, seqs, table })
@@ -292,6 +314,8 @@ impl ArchiveTable {
             rows: loaded.rows,
             files: files.num_files() as u64,
             bytes,
+            offsets: loaded.offsets,
+            seqs: loaded.seqs,
             provider,
             table: loaded.table,
         })

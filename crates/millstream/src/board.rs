@@ -13,8 +13,8 @@ use millstream_core::config::{Config, Pace};
 use millstream_core::ids::{Offset, Topic, TopicPartition};
 use millstream_core::record::RecordHeader;
 use millstream_core::status::{
-    ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, Message, MessageLevel, PartitionStatus, PipelineState,
-    ReceiveStatus, RuleCount, SourceStatus, Status, StreamStatus, TableStatus,
+    ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, LogTrouble, Message, MessageLevel, PartitionStatus,
+    PipelineState, ReceiveStatus, RuleCount, SourceStatus, Status, StreamStatus, TableStatus,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use self::ledger::Books;
 use self::rate::{Latencies, Rate};
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
-use crate::stream::{Applied, Bounds, Log, Recovered};
+use crate::stream::{Applied, Bounds, Log, PendingRecord, Recovered};
 use crate::table::{ArchiveState, LiveTable, Window};
 
 /// Messages that are kept.
@@ -47,20 +47,8 @@ pub(crate) struct Board {
 #[derive(Debug)]
 struct Parts {
     log: Arc<dyn Log>,
-    disk_bytes: Box<dyn DiskBytes>,
     live: Arc<LiveTable>,
-}
-
-/// Something that knows how many bytes the log has on disk.
-pub(crate) trait DiskBytes: Send + Sync + std::fmt::Debug {
-    /// Bytes on disk.
-    fn disk_bytes(&self) -> u64;
-}
-
-impl DiskBytes for crate::stream::embedded::EmbeddedLog {
-    fn disk_bytes(&self) -> u64 {
-        Self::disk_bytes(self)
-    }
+    publisher: u32,
 }
 
 #[derive(Debug)]
@@ -76,10 +64,15 @@ struct Inner {
     record_rows: u64,
     record_bytes: u64,
     dedup_keys: u64,
-    /// Rows appended and not received, and when the oldest of them was appended, by partition.
-    unreceived: BTreeMap<TopicPartition, VecDeque<(Offset, u64, i64)>>,
+    /// Records of this process that are appended and not received: seq, rows, when they were appended.
+    unreceived: BTreeMap<TopicPartition, VecDeque<(u64, u64, i64)>>,
     received: Rate,
-    received_offsets: BTreeMap<TopicPartition, Offset>,
+    /// Seq behind the last record that was received, by publisher.
+    received_seqs: BTreeMap<(TopicPartition, u32), u64>,
+    /// Appends since a survey of the books began; none while there is no survey.
+    surveying: Option<Vec<Applied>>,
+    /// What the survey found besides the books.
+    surveyed: Surveyed,
     repeats: u64,
     gaps: u64,
     newest_event_micros: Option<i64>,
@@ -88,6 +81,17 @@ struct Inner {
     commits: u64,
     last_commit_micros: Option<i64>,
     versions: VecDeque<ArchiveVersion>,
+}
+
+/// What a survey of all processes found.
+#[derive(Debug, Default)]
+struct Surveyed {
+    /// Whether there is one.
+    is_there: bool,
+    /// Rows that are published and not received here.
+    lag_rows: u64,
+    /// Ends of the partitions.
+    ends: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Board {
@@ -107,7 +111,9 @@ impl Board {
             dedup_keys: 0,
             unreceived: BTreeMap::new(),
             received: Rate::default(),
-            received_offsets: BTreeMap::new(),
+            received_seqs: BTreeMap::new(),
+            surveying: None,
+            surveyed: Surveyed::default(),
             repeats: 0,
             gaps: 0,
             newest_event_micros: None,
@@ -131,21 +137,22 @@ impl Board {
     pub(crate) fn connect(
         &self,
         log: Arc<dyn Log>,
-        disk_bytes: Box<dyn DiskBytes>,
         live: Arc<LiveTable>,
+        publisher: u32,
         recovered: &Recovered,
+        pending: &[PendingRecord],
         versions: Vec<ArchiveVersion>,
     ) {
         let archive = live.snapshot_of_state().archive;
         self.update(|inner| {
-            inner.books = books(recovered, &archive);
+            inner.books = books(recovered, pending, &archive);
             inner.read.start(inner.books.rows_read());
             inner.versions = versions.into();
             inner.dedup_keys = recovered.dedup.len() as u64;
             inner.state = PipelineState::Running;
         });
         // A second call would change nothing: a board is connected once.
-        let _ = self.parts.set(Parts { log, disk_bytes, live });
+        let _ = self.parts.set(Parts { log, live, publisher });
     }
 
     /// Ticks whenever something changed.
@@ -180,7 +187,8 @@ impl Board {
         self.message(MessageLevel::Error, text);
     }
 
-    fn message(&self, level: MessageLevel, text: String) {
+    /// Tells people something.
+    pub(crate) fn message(&self, level: MessageLevel, text: String) {
         self.update(|inner| {
             inner.messages.push_front(Message { at: rfc3339(now_micros()), level, text });
             inner.messages.truncate(MESSAGES);
@@ -190,26 +198,22 @@ impl Board {
     /// An append is durable.
     pub(crate) fn applied(&self, applied: &Applied) {
         let now = now_micros();
+        let publisher = self.parts.get().map_or(0, |parts| parts.publisher);
         self.update(|inner| {
+            if let Some(surveying) = &mut inner.surveying {
+                surveying.push(applied.clone());
+            }
             inner.appends += 1;
             inner.records += applied.records.len() as u64;
             inner.dedup_keys = applied.dedup_keys;
-            let mut next: BTreeMap<TopicPartition, u64> = applied.ends.iter().map(|(&at, end)| (at, end.0)).collect();
-            for (at, _, _, _) in &applied.records {
-                if let Some(next) = next.get_mut(at) {
-                    *next = next.saturating_sub(1);
-                }
-            }
-            for (at, _, rows, bytes) in &applied.records {
-                inner.record_rows += rows;
-                inner.record_bytes += bytes;
-                let offset = next.entry(*at).or_default();
-                let seen = inner.received_offsets.get(at).copied().unwrap_or_default();
+            for record in &applied.records {
+                inner.record_rows += record.rows;
+                inner.record_bytes += record.bytes;
+                let seen = inner.received_seqs.get(&(record.at, publisher)).copied().unwrap_or_default();
                 // The receiver may have been faster than this message.
-                if Offset(*offset) >= seen {
-                    inner.unreceived.entry(*at).or_default().push_back((Offset(*offset), *rows, now));
+                if record.seq >= seen {
+                    inner.unreceived.entry(record.at).or_default().push_back((record.seq, record.rows, now));
                 }
-                *offset += 1;
             }
             inner.books.applied(applied);
             inner.read.add(inner.books.rows_read());
@@ -217,14 +221,60 @@ impl Board {
         });
     }
 
-    /// A record is in the real-time table.
-    pub(crate) fn received(&self, at: TopicPartition, offset: Offset, appended_micros: i64, header: &RecordHeader) {
-        let now = now_micros();
+    /// Appends of this process so far.
+    pub(crate) fn appends(&self) -> u64 {
+        self.lock().appends
+    }
+
+    /// A survey of the books begins: what is appended from here on comes on top of it.
+    pub(crate) fn survey_begins(&self) {
+        self.lock().surveying = Some(Vec::new());
+    }
+
+    /// The books over all processes, as log and archive had them since the survey began.
+    pub(crate) fn survey_ends(
+        &self,
+        recovered: &Recovered,
+        pending: &[PendingRecord],
+        archive: &ArchiveState,
+        bounds: &[Bounds],
+    ) {
+        let publisher = self.parts.get().map_or(0, |parts| parts.publisher);
         self.update(|inner| {
-            inner.received_offsets.insert(at, offset.next());
-            if let Some(waiting) = inner.unreceived.get_mut(&at) {
-                while waiting.front().is_some_and(|(first, _, _)| *first <= offset) {
-                    waiting.pop_front();
+            let mut books = books(recovered, pending, archive);
+            for mut applied in inner.surveying.take().unwrap_or_default() {
+                let known = |at| recovered.next_seqs.get(&(at, publisher)).copied().unwrap_or_default();
+                applied.records.retain(|record| record.seq >= known(record.at));
+                applied.files.retain(|file| {
+                    recovered.files.iter().all(|known| known.file != file.file || known.next_row <= file.next_row)
+                });
+                books.applied(&applied);
+            }
+            let received = |record: &&PendingRecord| {
+                let next = inner.received_seqs.get(&(record.at, record.publisher));
+                record.at.topic == Topic::Rows && next.is_none_or(|&next| record.seq >= next)
+            };
+            inner.surveyed = Surveyed {
+                is_there: true,
+                lag_rows: pending.iter().filter(received).map(|record| record.rows).sum(),
+                ends: bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect(),
+            };
+            inner.books = books;
+            inner.read.add(inner.books.rows_read());
+        });
+    }
+
+    /// A record is in the real-time table.
+    pub(crate) fn received(&self, at: TopicPartition, appended_micros: i64, header: &RecordHeader) {
+        let now = now_micros();
+        let is_own = self.parts.get().is_some_and(|parts| parts.publisher == header.publisher);
+        self.update(|inner| {
+            inner.received_seqs.insert((at, header.publisher), header.seq + 1);
+            if is_own {
+                if let Some(waiting) = inner.unreceived.get_mut(&at) {
+                    while waiting.front().is_some_and(|(seq, _, _)| *seq <= header.seq) {
+                        waiting.pop_front();
+                    }
                 }
             }
             let rows = inner.received.total() + header.rows;
@@ -334,7 +384,7 @@ impl Board {
 
     fn stream_status(&self, inner: &Inner, parts: Option<&Parts>) -> StreamStatus {
         let Some(parts) = parts else { return StreamStatus::default() };
-        let (stream, bounds) = parts.log.bounds();
+        let log = parts.log.state();
         let archived = parts.live.archived_offsets();
         let high = parts.live.high();
         let topic = &self.config.stream.topic;
@@ -345,23 +395,27 @@ impl Board {
             },
             partition: bounds.at.partition,
             begin_offset: bounds.begin.0,
-            end_offset: bounds.end.0,
+            end_offset: inner.surveyed.ends.get(&bounds.at).map_or(bounds.end, |&end| end.max(bounds.end)).0,
             received_offset: high.get(&bounds.at).copied().unwrap_or_default().0,
             archived_offset: archived.get(&bounds.at).copied().unwrap_or_default().0,
         };
         #[allow(clippy::cast_precision_loss, reason = "a mean for people")]
         let rows_per_record = inner.record_rows as f64 / inner.records.max(1) as f64;
         StreamStatus {
-            log: "embedded".to_owned(),
+            log: log.kind.to_owned(),
             topic: topic.clone(),
-            stream_id: stream.to_string(),
-            partitions: bounds.iter().map(partition).collect(),
+            stream_id: log.stream.to_string(),
+            trouble: log
+                .trouble
+                .as_ref()
+                .map(|trouble| LogTrouble { since: rfc3339(trouble.since_micros), what: trouble.what.clone() }),
+            partitions: log.partitions.iter().map(partition).collect(),
             appends: inner.appends,
             records: inner.records,
             bytes: inner.record_bytes,
             rows_per_record,
             records_per_second: inner.appended.per_second(),
-            disk_bytes: parts.disk_bytes.disk_bytes(),
+            disk_bytes: log.disk_bytes,
         }
     }
 
@@ -401,7 +455,11 @@ impl Inner {
         ReceiveStatus {
             rows: self.received.total(),
             rows_per_second: self.received.per_second(),
-            lag_rows: waiting().map(|(_, rows, _)| rows).sum(),
+            lag_rows: if self.surveyed.is_there {
+                self.surveyed.lag_rows
+            } else {
+                waiting().map(|(_, rows, _)| rows).sum()
+            },
             lag_seconds,
             repeats: self.repeats,
             gaps: self.gaps,
@@ -410,13 +468,13 @@ impl Inner {
 }
 
 /// The ledger of what is durable, without a run.
-pub(crate) fn ledger_at_rest(recovered: &Recovered, archive: &ArchiveState) -> Ledger {
-    books(recovered, archive).ledger(0)
+pub(crate) fn ledger_at_rest(recovered: &Recovered, pending: &[PendingRecord], archive: &ArchiveState) -> Ledger {
+    books(recovered, pending, archive).ledger(0)
 }
 
-fn books(recovered: &Recovered, archive: &ArchiveState) -> Books {
+fn books(recovered: &Recovered, pending: &[PendingRecord], archive: &ArchiveState) -> Books {
     let rows = |table: &Option<Arc<ArchivedTable>>| table.as_ref().map_or(0, |table| table.rows);
-    let mut books = Books::new(recovered);
+    let mut books = Books::new(recovered, pending);
     books.set_archived(rows(&archive.rows), rows(&archive.rejects));
     books
 }

@@ -22,9 +22,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use millstream_core::config::Config;
+use millstream_core::config::clean::DedupWithin;
 use millstream_core::plan::check::check_config;
 
 use crate::environment::variable;
+use crate::pipeline::Role;
+use crate::stream::PublisherId;
+use crate::stream::kafka::MAX_PUBLISHERS;
 
 use self::failure::Failure;
 use self::terminal::Terminal;
@@ -72,6 +76,9 @@ enum Command {
         /// Folder for the example and its data; a second run goes on in it
         #[arg(long, default_value = "millstream-demo")]
         dir: PathBuf,
+        /// Over a real Kafka at this address instead of the embedded log
+        #[arg(long, value_name = "HOST:PORT")]
+        kafka: Option<String>,
         /// Do not open a browser
         #[arg(long)]
         no_browser: bool,
@@ -92,6 +99,38 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Find, clean and publish files to Kafka; other processes receive
+    #[command(after_help = "Example:\n  millstream publish pipeline.toml --publisher 0/2\n\n\
+        Needs `[stream.kafka]`. Several publishers share the files: each is told its number and how many there are. Start each once;\n\
+        one that is started a second time takes the place of the first.")]
+    Publish {
+        #[command(flatten)]
+        pipeline: PipelineFile,
+        /// Which publisher of how many this is
+        #[arg(long, default_value = "0/1", value_name = "I/N", value_parser = publisher)]
+        publisher: PublisherId,
+        /// End when the source is at its end and all of it is published
+        #[arg(long)]
+        until_done: bool,
+        /// No progress; at the end a summary as JSON on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Receive from Kafka and archive, as one of any number of such processes
+    #[command(after_help = "Example:\n  millstream receive pipeline.toml\n\n\
+        Needs `[stream.kafka]`. The processes share the partitions as a consumer group; each needs a `pipeline.data_dir` of its own and\n\
+        all name the same `archive.path`. Ctrl-C or SIGTERM archives what is held and ends with code 0.")]
+    Receive {
+        #[command(flatten)]
+        pipeline: PipelineFile,
+        /// No progress; at the end a summary as JSON on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve page and SQL over a stream that other processes publish and archive
+    #[command(after_help = "Example:\n  millstream serve pipeline.toml\n\n\
+        Needs `[stream.kafka]`. Any number may run; each needs a `pipeline.data_dir` of its own and must see `archive.path`.")]
+    Serve(PipelineFile),
     /// Query `events`, `live`, `archive`, `rejects` and the views; on the archive when the pipeline does not run
     #[command(after_help = "Example:\n  millstream sql pipeline.toml \"SELECT count(*) FROM events\"")]
     Sql {
@@ -187,11 +226,29 @@ pub(crate) fn main() -> ExitCode {
 
 fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
     match command {
-        Command::Demo { port, dir, no_browser } => demo::demo(&dir, port, !no_browser, terminal),
+        Command::Demo { port, dir, kafka, no_browser } => {
+            demo::demo(&dir, port, kafka.as_deref(), !no_browser, terminal)
+        }
         Command::Check(pipeline) => check::check(&load(&pipeline.path)?, &pipeline.path),
         Command::Run { pipeline, until_done, json } => {
-            let options = run::Options::new(until_done, json);
+            let options = run::Options::new(Role::Run, until_done, json);
             run::run(load(&pipeline.path)?, options, terminal)
+        }
+        Command::Publish { pipeline, publisher, until_done, json } => {
+            let config = load(&pipeline.path)?;
+            check_stages_apart(&config, "publish")?;
+            check_shared_dedup(&config, publisher)?;
+            run::run(config, run::Options::new(Role::Publish(publisher), until_done, json), terminal)
+        }
+        Command::Receive { pipeline, json } => {
+            let config = load(&pipeline.path)?;
+            check_stages_apart(&config, "receive")?;
+            run::run(config, run::Options::new(Role::Receive, false, json), terminal)
+        }
+        Command::Serve(pipeline) => {
+            let config = load(&pipeline.path)?;
+            check_stages_apart(&config, "serve")?;
+            run::run(config, run::Options::new(Role::Serve, false, false), terminal)
         }
         Command::Sql { pipeline, sql, json, csv, limit } => {
             sql::sql(load(&pipeline.path)?, &sql, sql::Form::new(json, csv), limit, terminal)
@@ -218,6 +275,42 @@ fn load(path: &Path) -> Result<Config, Failure> {
     }
     let lines = problems.iter().map(|problem| format!("{}: {}: {}", path.display(), problem.key, problem.text));
     Err(Failure::Refused(lines.collect::<Vec<_>>().join("\n")))
+}
+
+/// `0/2`: the first of two.
+fn publisher(text: &str) -> Result<PublisherId, String> {
+    let form = || format!("`{text}` is not a number and how many there are, such as 0/2");
+    let (index, count) = text.split_once('/').ok_or_else(form)?;
+    let (index, count) = (index.parse::<u32>().map_err(|_| form())?, count.parse::<u32>().map_err(|_| form())?);
+    if count == 0 || count > MAX_PUBLISHERS {
+        return Err(format!("there can be 1 to {MAX_PUBLISHERS} publishers, not {count}"));
+    }
+    if index >= count {
+        return Err(format!("the publishers of {count} have the numbers 0 to {}, not {index}", count - 1));
+    }
+    Ok(PublisherId { index, count })
+}
+
+fn check_stages_apart(config: &Config, command: &str) -> Result<(), Failure> {
+    if config.stream.kafka.is_some() {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "`millstream {command}` is for stages apart, which meet on Kafka: add `[stream.kafka]` to the pipeline file, or use \
+         `millstream run`, which carries all stages and needs nothing"
+    )))
+}
+
+/// Keys of several files can be told apart by one publisher only.
+fn check_shared_dedup(config: &Config, publisher: PublisherId) -> Result<(), Failure> {
+    let is_wide = config.clean.dedup.as_ref().is_some_and(|dedup| dedup.within != DedupWithin::File);
+    if publisher.count == 1 || !is_wide {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "`clean.dedup.within` reaches over several files, and {} publishers share them: use one publisher, or `within = \"file\"`",
+        publisher.count
+    )))
 }
 
 fn failpoints() -> Result<(), Failure> {

@@ -15,3 +15,8 @@ pub(crate) fn now_micros() -> i64 {
 pub(crate) fn rfc3339(micros: i64) -> String {
     DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
+
+/// A number from 0 to below 1 that nobody can foresee; for pauses.
+pub(crate) fn jitter() -> f64 {
+    f64::from(u32::try_from(now_micros().rem_euclid(1000)).unwrap_or_default()) / 1000.0
+}

@@ -1,9 +1,12 @@
 //! Named points at which a test can have the process end as by SIGKILL. Only development builds have them.
 
-/// The names, in the order in which a batch meets them.
+/// The names, in the order in which a batch meets them. `embedded.` and `kafka.`: with that log only.
 pub(crate) const NAMES: &[&str] = &[
-    "log.created",
+    "embedded.created",
+    "kafka.fenced",
+    "kafka.moving",
     "append.before",
+    "kafka.sent",
     "append.after",
     "receive.before_insert",
     "archive.created",

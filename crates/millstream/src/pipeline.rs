@@ -1,43 +1,65 @@
 //! The supervisor: recovers what is durable, starts the stages of a pipeline, joins every task and reads its result.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millstream_core::config::Config;
-use millstream_core::dedup::Deduplicator;
-use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
-use millstream_core::plan::KnownSchema;
-use millstream_core::progress::{FilePhase, Offsets};
-use millstream_core::status::{ArchiveVersion, Ledger, PipelineState};
+use millstream_core::ids::StreamId;
+use millstream_core::progress::Offsets;
+use millstream_core::status::{Ledger, PipelineState};
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, watch};
-use tracing::{error, info};
+use tokio::sync::watch;
+use tracing::error;
 
+use crate::archive::follow::Follower;
 use crate::archive::run::Archiver;
-use crate::archive::{self, ArchiveError, ArchiveSettings, ArchiveTable, Loaded};
-use crate::board::{self, Board};
+use crate::archive::{self, ArchiveError};
+use crate::board::Board;
 use crate::clean::Cleaner;
 use crate::clean::datafusion::DataFusionCleaner;
-use crate::receive::Receiver;
+use crate::durable::{Durable, OpenArchive, open_archive};
+use crate::publishing::Publishing;
+use crate::receive::{Member, Receiver};
 use crate::source::SourceError;
-use crate::source::find::Finder;
 use crate::source::list::Listing;
-use crate::source::plan::Planner;
 use crate::stop::{Phase, StopSender, StopToken, stop_channel};
-use crate::stream::embedded::{self, EmbeddedLog, Retention};
-use crate::stream::publish::Publisher;
-use crate::stream::{Log, LogError, Recovered};
+use crate::stream::kafka::{KafkaLogError, Tell};
+use crate::stream::{Access, Log, LogError, PublisherId, Recovered, Retention};
 use crate::supervise::{TaskEnd, TaskError, Tasks, tasks};
-use crate::table::{ArchiveState, LiveTable, Seqs, TableLimits};
+use crate::survey::Survey;
+use crate::table::{LiveTable, Seqs, TableLimits};
 use crate::view::{Queries, QueryError};
 
-/// Accepted files that the finder may be ahead of the planner.
-const FILES_AHEAD: usize = 256;
+/// How long a record may seem to be missing where others archive and trim.
+const GAP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Pieces of work that the planner may be ahead of the publisher.
-const WORK_AHEAD: usize = 32;
+/// How long calls that do not end are waited for at the very end.
+const RUNTIME_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Which stages a process carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// All of them.
+    Run,
+    /// Finding, cleaning, publishing.
+    Publish(PublisherId),
+    /// Receiving and archiving, as one of several.
+    Receive,
+    /// Receiving, page and SQL; others archive.
+    Serve,
+}
+
+impl Role {
+    /// Whether the process publishes, and as whom.
+    fn publisher(self) -> Option<PublisherId> {
+        match self {
+            Self::Run => Some(PublisherId::ONLY),
+            Self::Publish(id) => Some(id),
+            Self::Receive | Self::Serve => None,
+        }
+    }
+}
 
 /// How a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,26 +138,29 @@ impl Runtimes {
     }
 }
 
-/// Runs the pipeline to its end. `started` is called once, when rows can be queried. Drains when `stop` says so, and aborts when
-/// it says that; nothing is lost by either. The caller holds the lock of the data folder.
+/// Runs the stages of a role to their end. `started` is called once, when rows can be queried. Drains when `stop` says so, and
+/// aborts when it says that; nothing is lost by either. The caller holds the lock of the data folder.
 pub(crate) fn run(
     config: Arc<Config>,
+    role: Role,
     until: Until,
-    stop: StopToken,
+    mut stop: StopToken,
     started: impl FnOnce(Running),
 ) -> Result<Summary, PipelineError> {
     let runtimes = Runtimes::new(&config).map_err(|error| PipelineError::Failed(format!("cannot start: {error}")))?;
     let work = runtimes.work.handle().clone();
     let queries = runtimes.queries.handle().clone();
-    runtimes.io.block_on(async move {
+    let ended = runtimes.io.block_on(async move {
         let clock = Instant::now();
         let board = Arc::new(Board::new(Arc::clone(&config)));
-        let recovered = recover(&config).await?;
-        let stages = Stages::new(Arc::clone(&config), &board, recovered)?;
+        let stages = tokio::select! {
+            stages = Stages::open(&config, role, until, &board) => stages?,
+            () = stop.reached(Phase::Drain) => return Err(PipelineError::Failed("told to stop before it had started".to_owned())),
+        };
         let memory = Shares::of(config.limits.memory).queries;
         let queries = Queries::new(Arc::clone(&config), Arc::clone(&stages.live), memory, queries)?;
         started(Running { board: Arc::clone(&board), queries });
-        let state = supervise(stages, &board, until, stop, work).await?;
+        let state = supervise(stages, &board, stop, work).await?;
         let status = board.status();
         let summary = Summary {
             state,
@@ -144,7 +169,11 @@ pub(crate) fn run(
             archive_version: status.archive.version,
         };
         Ok(summary)
-    })
+    });
+    // A call to a log that does not answer must not hold up the end.
+    runtimes.io.shutdown_timeout(RUNTIME_DEADLINE);
+    runtimes.work.shutdown_timeout(RUNTIME_DEADLINE);
+    ended
 }
 
 /// The archive of a pipeline that does not run, for queries. The caller keeps `on` alive.
@@ -156,182 +185,167 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
             "there is no archive in `{path}` yet; start the pipeline with `millstream run`"
         )));
     };
-    let (_, state, offsets, _) = open_archive(&config, stream).await?;
+    let OpenArchive { archive, archived, .. } = open_archive(&config, stream, 1).await?;
     let shares = Shares::of(config.limits.memory);
-    let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), state, &offsets));
+    let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), archive, &archived));
     Ok(Queries::new(Arc::clone(&config), live, shares.queries, on)?)
 }
 
-/// The ledger of a pipeline that does not run, as log and archive hold it.
-pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineError> {
-    let durable = recover(config).await?;
-    Ok(board::ledger_at_rest(&durable.recovered, &durable.archive))
-}
-
-/// What is durable, read at the start.
-pub(crate) struct Durable {
-    pub(crate) log: EmbeddedLog,
-    pub(crate) stream: StreamId,
-    pub(crate) tables: [ArchiveTable; 2],
-    pub(crate) archive: ArchiveState,
-    pub(crate) archived: Offsets,
-    pub(crate) seqs: Seqs,
-    pub(crate) recovered: Recovered,
-    pub(crate) versions: Vec<ArchiveVersion>,
-}
-
-pub(crate) async fn recover(config: &Config) -> Result<Durable, PipelineError> {
-    let folder = embedded::folder(&config.pipeline.data_dir);
-    let log = EmbeddedLog::open(&folder, config.stream.partitions.get())?;
-    let (stream, bounds) = log.bounds();
-    let (tables, archive, archived, seqs) = open_archive(config, stream).await?;
-    let ends: Offsets = bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect();
-    for table in &tables {
-        let of_table: Offsets =
-            archived.iter().filter(|(at, _)| at.topic == table.topic).map(|(&at, &offset)| (at, offset)).collect();
-        archive::check_not_ahead(table, &of_table, &ends)?;
-    }
-    for bounds in &bounds {
-        let asked = archived.get(&bounds.at).copied().unwrap_or_default();
-        if asked < bounds.begin {
-            return Err(LogError::OutOfRange { at: bounds.at, asked, begin: bounds.begin, end: bounds.end }.into());
-        }
-    }
-    let recovered = log.recover(&archived).await?;
-    let versions = match &archive.rows {
-        Some(table) => tables[0].history(&table.table, 20).await?,
-        None => Vec::new(),
-    };
-    info!(%stream, files = recovered.files.len(), pending_records = recovered.pending.len(), "recovered");
-    Ok(Durable { log, stream, tables, archive, archived, seqs, recovered, versions })
-}
-
-type OpenArchive = ([ArchiveTable; 2], ArchiveState, Offsets, Seqs);
-
-async fn open_archive(config: &Config, stream: StreamId) -> Result<OpenArchive, PipelineError> {
-    let settings = ArchiveSettings {
-        path: config.archive.path.clone(),
-        pipeline: config.pipeline.name.clone(),
-        stream,
-        partitions: config.stream.partitions.get(),
-        partition_by: config.archive.partition_by,
-        event_time: config.source.event_time.clone(),
-    };
-    let tables = [ArchiveTable::new(&settings, Topic::Rows)?, ArchiveTable::new(&settings, Topic::Rejects)?];
-    let mut state = ArchiveState::default();
-    let mut offsets: Offsets =
-        TopicPartition::all(config.stream.partitions.get()).map(|at| (at, Offset::default())).collect();
-    let mut seqs = Seqs::new();
-    for table in &tables {
-        let Some(loaded) = table.load().await? else { continue };
-        let Loaded { offsets: held, seqs: due, .. } = &loaded;
-        offsets.extend(held);
-        seqs.extend(due);
-        let archived = Some(Arc::new(table.for_queries(loaded).await?));
-        match table.topic {
-            Topic::Rows => state.rows = archived,
-            Topic::Rejects => state.rejects = archived,
-        }
-    }
-    Ok((tables, state, offsets, seqs))
-}
-
-/// The stages, ready to start.
+/// The stages of a role, ready to start.
 struct Stages {
-    config: Arc<Config>,
-    listing: Arc<Listing>,
-    planner: Planner,
-    publisher: Publisher,
-    receiver: Receiver,
-    archiver: Archiver,
     live: Arc<LiveTable>,
-    archived: Offsets,
-    seqs: Seqs,
-    known_files: Vec<millstream_core::progress::FileProgress>,
+    publishing: Option<(Publishing, Recovered)>,
+    receiving: Option<Receiving>,
+    archiver: Option<Archiver>,
+    follower: Option<Follower>,
+    survey: Option<Survey>,
+}
+
+/// How records are received.
+enum Receiving {
+    /// All partitions, from these offsets and seqs on.
+    All(Receiver, Offsets, Seqs),
+    /// Those that a group gives.
+    Some(Member),
 }
 
 impl Stages {
-    fn new(config: Arc<Config>, board: &Arc<Board>, durable: Durable) -> Result<Self, PipelineError> {
-        let Durable { log, stream, tables, archive, archived, seqs, recovered, versions } = durable;
+    async fn open(config: &Arc<Config>, role: Role, until: Until, board: &Arc<Board>) -> Result<Self, PipelineError> {
+        let teller = Arc::clone(board);
+        let tell: Tell = Box::new(move |level, text| teller.message(level, text));
+        let access = role.publisher().map_or(Access::Receive, Access::Publish);
+        let durable = Durable::open(config, access, tell).await?;
+        let (recovered, pending) = match role {
+            Role::Run => durable.books().await?,
+            Role::Publish(_) => (durable.log.recover().await?, Vec::new()),
+            Role::Receive | Role::Serve => (Recovered::default(), Vec::new()),
+        };
+        let membership = if role == Role::Receive { Some(durable.log.join()?) } else { None };
+        let survey = if role == Role::Run {
+            None
+        } else {
+            // One who only looks has a log of its own: it must not take the publisher's place.
+            let log = Durable::open(config, Access::Look, Box::new(|_, _| {})).await?.log;
+            Some(Survey { config: Arc::clone(config), log, board: Arc::clone(board) })
+        };
+        let Durable { log, stream, tables, archive, archived, seqs, versions } = durable;
         let shares = Shares::of(config.limits.memory);
-        let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), archive, &archived));
-        let contract: Arc<dyn Log> = Arc::new(log.clone());
-        board.connect(Arc::clone(&contract), Box::new(log.clone()), Arc::clone(&live), &recovered, versions);
-        let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
-        let listing =
-            Arc::new(Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?);
-        let known = known_schema(&recovered)?;
-        let dedup = dedup(&config, &recovered, shares.dedup)?;
-        let cleaner: Arc<dyn Cleaner> = Arc::new(DataFusionCleaner {
-            store: listing.store(),
-            batch_rows: config.batch_rows(),
-            batch_bytes: config.stream.batch_bytes,
-        });
-        let planner = Planner {
-            config: Arc::clone(&config),
-            earlier: earlier_rules(&config, &recovered)?,
-            known,
-            cleaner,
-            store: listing.store(),
+        let owned = if role == Role::Receive { Offsets::new() } else { archived.clone() };
+        let live = Arc::new(LiveTable::new(table_limits(config, shares.table), archive, &owned));
+        let publisher = role.publisher().map_or(u32::MAX, |id| id.index);
+        board.connect(Arc::clone(&log), Arc::clone(&live), publisher, &recovered, &pending, versions);
+        let publishing = match role.publisher() {
+            Some(id) => Some((publishing(config, &log, stream, id, board, until, shares.dedup)?, recovered)),
+            None => None,
         };
-        let open = recovered.files.iter().filter(|file| !file.is_over());
-        let files: BTreeMap<_, _> = open.map(|file| (file.sequence, file.clone())).collect();
-        let publisher = Publisher {
-            config: Arc::clone(&config),
-            log: Arc::clone(&contract),
-            stream,
+        let (hurry, hurried) = watch::channel(0);
+        let receiver = Receiver {
+            log: Arc::clone(&log),
+            live: Arc::clone(&live),
             board: Arc::clone(board),
-            progress: recovered.publisher,
-            files,
-            dedup,
+            stream,
+            patience: if role == Role::Run { Duration::ZERO } else { GAP_PATIENCE },
+            ends_at: if role == Role::Run { Phase::Abort } else { Phase::Drain },
         };
-        let receiver = Receiver { log: contract, live: Arc::clone(&live), board: Arc::clone(board), stream };
-        let retention = Retention { age: config.stream.retention, bytes: config.stream.retention_bytes };
-        let archiver = Archiver {
-            tables,
+        let receiving = match (role, membership) {
+            (Role::Publish(_), _) => None,
+            (_, Some(membership)) => {
+                Some(Receiving::Some(Member { receiver, tables: tables.clone(), membership, hurry }))
+            }
+            (_, None) => Some(Receiving::All(receiver, archived, seqs)),
+        };
+        let archiver = matches!(role, Role::Run | Role::Receive).then(|| Archiver {
+            tables: tables.clone(),
             live: Arc::clone(&live),
             log,
-            retention,
+            retention: Retention { age: config.stream.retention, bytes: config.stream.retention_bytes },
             commit_interval: config.archive.commit_interval,
             target_bytes: config.archive.target_file_bytes,
             board: Arc::clone(board),
-        };
-        let known_files = recovered.files;
-        Ok(Self { config, listing, planner, publisher, receiver, archiver, live, archived, seqs, known_files })
+            hurry: (role == Role::Receive).then_some(hurried),
+        });
+        let follower = (role == Role::Serve).then(|| Follower { tables, live: Arc::clone(&live) });
+        Ok(Self { live, publishing, receiving, archiver, follower, survey })
     }
 
-    fn start(self, board: &Arc<Board>, until: Until, stop: &StopToken, tasks: &Tasks) {
-        let (accept, accepting) = mpsc::channel(1);
-        let (files, accepted) = mpsc::channel(FILES_AHEAD);
-        let (work, working) = mpsc::channel(WORK_AHEAD);
+    fn start(self, stop: &StopToken, tasks: &Tasks) {
         let (published, publishing) = watch::channel(false);
         let (received, receiving) = watch::channel(false);
-        let finder = Finder {
-            listing: self.listing,
-            watch: self.config.source.watch && until == Until::Stopped,
-            settle: self.config.source.settle,
-            known: self.known_files,
-            board: Arc::clone(board),
+        let unpublished = if let Some((stage, recovered)) = self.publishing {
+            tasks.spawn_work("publish", stage.run(recovered, published, stop.clone(), tasks.clone()));
+            None
+        } else {
+            Some(published)
         };
-        tasks.spawn("find", finder.run(accept, files, stop.clone()));
-        tasks.spawn("plan", self.planner.run(accepted, work, stop.clone(), tasks.clone()));
-        tasks.spawn_work("publish", self.publisher.run(accepting, working, published, stop.clone()));
-        tasks.spawn_work("receive", self.receiver.run(self.archived, self.seqs, publishing, received, stop.clone()));
-        tasks.spawn_work("archive", self.archiver.run(receiving, stop.clone()));
+        let mut membership = None;
+        match self.receiving {
+            Some(Receiving::All(receiver, from, seqs)) => {
+                let stop = stop.clone();
+                tasks.spawn_work("receive", async move {
+                    // Where others publish, nobody here is ever done with it.
+                    let _unpublished = unpublished;
+                    receiver.run(from, seqs, publishing, received, stop).await
+                });
+            }
+            Some(Receiving::Some(member)) => {
+                let keeper = Arc::clone(&member.membership);
+                membership = Some(Arc::clone(&keeper));
+                tasks.spawn_blocking("group", move || keeper.keep().map_err(LogError::from));
+                tasks.spawn_work("receive", member.run(received, stop.clone()));
+            }
+            None => {}
+        }
+        if let Some(archiver) = self.archiver {
+            let stop = stop.clone();
+            tasks.spawn_work("archive", async move {
+                let ended = archiver.run(receiving, stop).await;
+                if let Some(membership) = membership {
+                    // What is archived is archived: others may go on.
+                    membership.settled(&std::collections::BTreeSet::new());
+                    membership.end();
+                }
+                ended
+            });
+        }
+        if let Some(follower) = self.follower {
+            tasks.spawn("follow", follower.run(stop.clone()));
+        }
+        if let Some(survey) = self.survey {
+            tasks.spawn("survey", survey.run(stop.clone()));
+        }
     }
+}
+
+fn publishing(
+    config: &Arc<Config>,
+    log: &Arc<dyn Log>,
+    stream: StreamId,
+    id: PublisherId,
+    board: &Arc<Board>,
+    until: Until,
+    dedup_bytes: u64,
+) -> Result<Publishing, PipelineError> {
+    let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
+    let listing = Arc::new(Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?);
+    let cleaner: Arc<dyn Cleaner> = Arc::new(DataFusionCleaner {
+        store: listing.store(),
+        batch_rows: config.batch_rows(),
+        batch_bytes: config.stream.batch_bytes,
+    });
+    let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
+    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes })
 }
 
 /// Starts the stages and waits for all of them. The first error stops the others.
 async fn supervise(
     stages: Stages,
     board: &Arc<Board>,
-    until: Until,
     mut told: StopToken,
     work: Handle,
 ) -> Result<PipelineState, PipelineError> {
     let (sender, stop) = stop_channel();
     let (tasks, mut ends) = tasks(work);
-    stages.start(board, until, &stop, &tasks);
+    stages.start(&stop, &tasks);
     drop(tasks);
     let mut first: Option<TaskEnd> = None;
     let mut state = PipelineState::Done;
@@ -351,13 +365,15 @@ async fn supervise(
             }
         }
     }
+    if let Some(TaskEnd { result: Err(TaskError::Start(error)), .. }) = first {
+        return Err(error);
+    }
     if let Some(TaskEnd { name, result: Err(error) }) = first {
         let text = chain(&error);
         error!(task = name, error = %text, "pipeline failed");
         board.set_state(PipelineState::Failed);
         board.message_error(text.clone());
-        let nothing = matches!(error, TaskError::Source(SourceError::Nothing { .. }));
-        return Err(if nothing { PipelineError::Refused(text) } else { PipelineError::Failed(text) });
+        return Err(if error.is_refusal() { PipelineError::Refused(text) } else { PipelineError::Failed(text) });
     }
     board.set_state(state);
     Ok(state)
@@ -395,50 +411,15 @@ fn table_limits(config: &Config, bytes: u64) -> TableLimits {
     TableLimits { bytes, retention: config.table.retention, max_rows: config.table.max_rows }
 }
 
-fn known_schema(recovered: &Recovered) -> Result<KnownSchema, PipelineError> {
-    let Some(value) = &recovered.publisher.known_schema else { return Ok(KnownSchema::default()) };
-    serde_json::from_value(value.clone())
-        .map_err(|error| PipelineError::Failed(format!("the columns kept in the log cannot be understood: {error}")))
-}
-
-fn dedup(config: &Config, recovered: &Recovered, limit_bytes: u64) -> Result<Option<Deduplicator>, PipelineError> {
-    let Some(spec) = &config.clean.dedup else { return Ok(None) };
-    let event_time = config.source.event_time.as_deref();
-    let mut dedup = Deduplicator::new(spec, event_time, usize::try_from(limit_bytes).unwrap_or(usize::MAX));
-    dedup
-        .restore(recovered.dedup.iter().copied(), recovered.publisher.dedup_high_micros)
-        .map_err(|error| PipelineError::Failed(chain(&error)))?;
-    Ok(Some(dedup))
-}
-
-/// The pipeline file under which a file began that is under way.
-fn earlier_rules(config: &Config, recovered: &Recovered) -> Result<Option<Arc<Config>>, PipelineError> {
-    let under_way = recovered.files.iter().any(|file| file.phase == FilePhase::Started);
-    let Some(rules) = recovered.publisher.started_rules.as_ref().filter(|_| under_way) else { return Ok(None) };
-    if rules.pipeline == config.text {
-        return Ok(None);
-    }
-    let file = config.base_dir.join("pipeline.toml");
-    let earlier = Config::parse(&rules.pipeline, &file, &crate::environment::variable);
-    let earlier = earlier.map_err(|errors| {
-        PipelineError::Refused(format!(
-            "a file is under way that began with an earlier pipeline file, which cannot be read any more: {errors}"
-        ))
-    })?;
-    Ok(Some(Arc::new(earlier)))
-}
-
 impl From<LogError> for PipelineError {
     fn from(error: LogError) -> Self {
-        match error {
-            LogError::InUse { .. } | LogError::OutOfRange { .. } => Self::Refused(chain(&error)),
-            LogError::Create { .. }
-            | LogError::Open { .. }
-            | LogError::Append { .. }
-            | LogError::Read { .. }
-            | LogError::Damaged { .. }
-            | LogError::Panicked(_) => Self::Failed(chain(&error)),
-        }
+        if error.is_refusal() { Self::Refused(chain(&error)) } else { Self::Failed(chain(&error)) }
+    }
+}
+
+impl From<KafkaLogError> for PipelineError {
+    fn from(error: KafkaLogError) -> Self {
+        LogError::from(error).into()
     }
 }
 

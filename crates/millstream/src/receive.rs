@@ -2,6 +2,7 @@
 //! once. The archiver takes it from there.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
@@ -9,6 +10,10 @@ use millstream_core::progress::Offsets;
 use millstream_core::record::{self, RECORD_FORMAT, RecordError};
 use tokio::sync::watch;
 
+mod member;
+
+pub(crate) use self::member::Member;
+use crate::archive::ArchiveError;
 use crate::board::Board;
 use crate::failpoint;
 use crate::stop::{Phase, StopToken};
@@ -18,6 +23,9 @@ use crate::table::{LiveTable, Seqs};
 
 /// Bytes of records that are asked for at once.
 const READ_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Pause between two looks whether others archived what seems to be missing.
+const GAP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why receiving ended.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +63,9 @@ pub(crate) enum ReceiveError {
         /// What it is.
         what: String,
     },
+    /// The archive cannot tell where to go on.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// Records are missing.
     #[error(
         "partition {at} misses records: seq {expected} of publisher {publisher} was due at offset {offset}, and {found} came. \
@@ -85,6 +96,10 @@ pub(crate) struct Receiver {
     pub(crate) board: Arc<Board>,
     /// Stream that is received.
     pub(crate) stream: StreamId,
+    /// How long a record may seem to be missing: other processes archive what is between, and then trim the log.
+    pub(crate) patience: Duration,
+    /// When it ends without having received everything.
+    pub(crate) ends_at: Phase,
 }
 
 impl Receiver {
@@ -102,19 +117,19 @@ impl Receiver {
         loop {
             // Read before the ends are compared: what is published later than that is not missed.
             let done = *published.borrow_and_update();
+            self.skip_archived(&mut next, &mut seqs);
             if done && self.at_end(&next) {
                 received.send_replace(true);
                 return Ok(());
             }
             let records = tokio::select! {
-                () = stop.reached(Phase::Abort) => return Ok(()),
+                () = stop.reached(self.ends_at) => return Ok(()),
                 // An error means that the publisher is gone, which the supervisor knows.
                 _ = published.changed(), if !done => continue,
                 records = self.log.read(&next, READ_BYTES) => records?,
             };
             for record in records {
-                next.insert(record.at, record.offset.next());
-                self.take(&record, &mut seqs)?;
+                self.take(record, &mut next, &mut seqs).await?;
                 if !self.room(&mut stop).await {
                     return Ok(());
                 }
@@ -123,35 +138,57 @@ impl Receiver {
     }
 
     fn at_end(&self, next: &Offsets) -> bool {
-        let (_, bounds) = self.log.bounds();
-        bounds.iter().all(|bounds| next.get(&bounds.at).copied().unwrap_or_default() >= bounds.end)
+        let partitions = self.log.state().partitions;
+        partitions.iter().all(|bounds| next.get(&bounds.at).copied().unwrap_or_default() >= bounds.end)
+    }
+
+    /// Passes over what other processes archived meanwhile.
+    fn skip_archived(&self, next: &mut Offsets, seqs: &mut Seqs) {
+        let high = self.live.high();
+        for (at, next) in next {
+            if let Some(&high) = high.get(at).filter(|high| *high > next) {
+                *next = high;
+                self.live.raise_seqs(*at, seqs);
+            }
+        }
     }
 
     /// Puts a record in the table, if it is the one that was due.
-    fn take(&self, record: &Record, seqs: &mut Seqs) -> Result<(), ReceiveError> {
+    async fn take(&self, record: Record, next: &mut Offsets, seqs: &mut Seqs) -> Result<(), ReceiveError> {
         let Record { at, offset, timestamp_micros, header, value } = record;
-        let (at, offset) = (*at, *offset);
+        if offset < next.get(&at).copied().unwrap_or_default() {
+            return Ok(());
+        }
         if header.format != RECORD_FORMAT || header.stream != self.stream {
             let what = format!("of format {} and stream {}", header.format, header.stream);
             return Err(ReceiveError::Foreign { at, offset, what });
         }
+        let began = Instant::now();
+        while header.seq > seqs.get(&(at, header.publisher)).copied().unwrap_or_default() {
+            if began.elapsed() >= self.patience {
+                self.board.gap();
+                let expected = seqs.get(&(at, header.publisher)).copied().unwrap_or_default();
+                return Err(ReceiveError::Gap { at, offset, publisher: header.publisher, expected, found: header.seq });
+            }
+            tokio::time::sleep(GAP_PAUSE).await;
+            self.skip_archived(next, seqs);
+        }
+        if offset < next.get(&at).copied().unwrap_or_default() {
+            return Ok(());
+        }
+        next.insert(at, offset.next());
         let expected = seqs.entry((at, header.publisher)).or_default();
         if header.seq < *expected {
             self.board.repeat();
             return Ok(());
         }
-        if header.seq > *expected {
-            self.board.gap();
-            let (expected, found) = (*expected, header.seq);
-            return Err(ReceiveError::Gap { at, offset, publisher: header.publisher, expected, found });
-        }
-        *expected += 1;
-        let rows = record::decode(value).map_err(|source| ReceiveError::Record { at, offset, source })?;
-        let segment = Segment::of_record(at, offset, *timestamp_micros, header, &rows)
+        *expected = header.seq + 1;
+        let rows = record::decode(&value).map_err(|source| ReceiveError::Record { at, offset, source })?;
+        let segment = Segment::of_record(at, offset, timestamp_micros, &header, &rows)
             .map_err(|source| ReceiveError::Rows { at, offset, source })?;
         failpoint::hit("receive.before_insert");
         if self.live.insert(segment) {
-            self.board.received(at, offset, *timestamp_micros, header);
+            self.board.received(at, timestamp_micros, &header);
         } else {
             self.board.repeat();
         }

@@ -1,12 +1,15 @@
-//! The log between publisher and receiver: one contract, [`Log`], with the embedded log as its first implementation.
+//! The log between publisher and receiver: one contract, [`Log`], with two implementations: the embedded log and Apache Kafka.
 //!
 //! Whatever a publisher wants to be true at once goes in one [`Append`]: records for several partitions, the progress of
 //! their files and the changes of the dedup state. All of it is durable when the append returns, or none of it ever is.
 
 pub(crate) mod embedded;
+pub(crate) mod kafka;
 pub(crate) mod publish;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,8 +18,32 @@ use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{FileProgress, Offsets, PublisherProgress};
 use millstream_core::record::RecordHeader;
 
-/// Number of the only publisher of an embedded log.
-pub(crate) const PUBLISHER: u32 = 0;
+use crate::table::Seqs;
+
+/// Which of several publishers of a stream this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PublisherId {
+    /// Its number, from 0.
+    pub(crate) index: u32,
+    /// How many there are.
+    pub(crate) count: u32,
+}
+
+impl PublisherId {
+    /// The only publisher of a stream.
+    pub(crate) const ONLY: Self = Self { index: 0, count: 1 };
+}
+
+/// What a process wants of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To publish, and all else.
+    Publish(PublisherId),
+    /// To receive.
+    Receive,
+    /// Only to look: nothing is made or changed.
+    Look,
+}
 
 /// A record to append.
 #[derive(Debug, Clone)]
@@ -25,6 +52,8 @@ pub(crate) struct NewRecord {
     pub(crate) at: TopicPartition,
     /// Its facts.
     pub(crate) header: RecordHeader,
+    /// What it is keyed by, for other consumers.
+    pub(crate) key: Option<Vec<u8>>,
     /// Its value.
     pub(crate) value: Bytes,
 }
@@ -65,17 +94,30 @@ impl Append {
     }
 }
 
-/// What became true with an append; told to the board.
-#[derive(Debug)]
+/// What becomes true with an append; told to the board once it is.
+#[derive(Debug, Clone)]
 pub(crate) struct Applied {
     /// Files whose progress changed.
     pub(crate) files: Vec<FileProgress>,
-    /// Records: partition, file, rows, bytes.
-    pub(crate) records: Vec<(TopicPartition, String, u64, u64)>,
-    /// Offsets behind the last record of each partition that got one.
-    pub(crate) ends: Offsets,
+    /// Records, in order.
+    pub(crate) records: Vec<AppliedRecord>,
     /// Keys in the dedup state.
     pub(crate) dedup_keys: u64,
+}
+
+/// What the board keeps of a record.
+#[derive(Debug, Clone)]
+pub(crate) struct AppliedRecord {
+    /// Where it is.
+    pub(crate) at: TopicPartition,
+    /// Its seq.
+    pub(crate) seq: u64,
+    /// File of its rows.
+    pub(crate) file: String,
+    /// How many.
+    pub(crate) rows: u64,
+    /// Size of its value, bytes.
+    pub(crate) bytes: u64,
 }
 
 /// What a log knows of its publisher.
@@ -87,8 +129,8 @@ pub(crate) struct Recovered {
     pub(crate) files: Vec<FileProgress>,
     /// Keys that dedup knows, with their event times.
     pub(crate) dedup: Vec<(KeyHash, i64)>,
-    /// Records at or above the offsets that were asked for.
-    pub(crate) pending: Vec<PendingRecord>,
+    /// Seq of the next record of each partition, of every publisher that the log knows.
+    pub(crate) next_seqs: Seqs,
 }
 
 /// A record that the archive does not hold yet.
@@ -96,10 +138,49 @@ pub(crate) struct Recovered {
 pub(crate) struct PendingRecord {
     /// Where it is.
     pub(crate) at: TopicPartition,
+    /// Who published it.
+    pub(crate) publisher: u32,
+    /// Its seq.
+    pub(crate) seq: u64,
     /// File of its rows.
     pub(crate) file: String,
     /// How many.
     pub(crate) rows: u64,
+}
+
+/// When records may leave the log, once the archive holds them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    /// Age past which they leave.
+    pub(crate) age: Duration,
+    /// Bytes of values past which the oldest leave; the embedded log only.
+    pub(crate) bytes: u64,
+}
+
+/// Facts of a log.
+#[derive(Debug, Clone)]
+pub(crate) struct LogState {
+    /// `embedded` or `kafka`.
+    pub(crate) kind: &'static str,
+    /// The stream.
+    pub(crate) stream: StreamId,
+    /// The most publishers that the stream ever had.
+    pub(crate) publishers: u32,
+    /// What each partition holds, as far as this process knows.
+    pub(crate) partitions: Vec<Bounds>,
+    /// Bytes on disk, where the log can tell.
+    pub(crate) disk_bytes: u64,
+    /// What keeps it from working at the moment.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// What keeps a log from working for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// Since when, microseconds since 1970.
+    pub(crate) since_micros: i64,
+    /// What, in words.
+    pub(crate) what: String,
 }
 
 /// What a partition holds.
@@ -180,6 +261,46 @@ pub(crate) enum LogError {
     /// The blocking task of an operation ended by a panic.
     #[error("an operation on the log ended by a panic")]
     Panicked(#[source] tokio::task::JoinError),
+    /// Stages apart need a log that several processes can reach.
+    #[error(
+        "the embedded log is for one process: `publish`, `receive` and `serve` need `[stream.kafka]`; `millstream run` needs nothing"
+    )]
+    OneProcess,
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] kafka::KafkaLogError),
+}
+
+impl LogError {
+    /// Whether the user can put it right before the next start.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::InUse { .. } | Self::OutOfRange { .. } | Self::OneProcess => true,
+            Self::Kafka(error) => error.is_refusal(),
+            Self::Create { .. }
+            | Self::Open { .. }
+            | Self::Append { .. }
+            | Self::Read { .. }
+            | Self::Damaged { .. }
+            | Self::Panicked(_) => false,
+        }
+    }
+
+    /// Whether the publisher can go on by reading its progress again.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Kafka(error) => error.is_passing(),
+            Self::InUse { .. }
+            | Self::Create { .. }
+            | Self::Open { .. }
+            | Self::Append { .. }
+            | Self::Read { .. }
+            | Self::Damaged { .. }
+            | Self::OutOfRange { .. }
+            | Self::OneProcess
+            | Self::Panicked(_) => false,
+        }
+    }
 }
 
 /// The contract of every log.
@@ -189,13 +310,23 @@ pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     /// of each partition that got one. Not cancel safe: wait for it.
     async fn append(&self, append: Append) -> Result<Offsets, LogError>;
 
-    /// What the publisher must know to go on, and the records at or above `archived`.
-    async fn recover(&self, archived: &Offsets) -> Result<Recovered, LogError>;
+    /// What the publisher must know to go on. From here on no other process can append in its place.
+    async fn recover(&self) -> Result<Recovered, LogError>;
+
+    /// The records at or above `archived`.
+    async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError>;
 
     /// Records at or above `from`, at most about `max_bytes` of them and at least one, in offset order within each partition.
     /// Waits until there is one. Cancel safe.
     async fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError>;
 
-    /// Stream id and bounds of every partition.
-    fn bounds(&self) -> (StreamId, Vec<Bounds>);
+    /// Lets records go that the archive holds and that are past `retention`. Never goes past `archived`. Gives the number of
+    /// records that left, as far as it is known.
+    async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError>;
+
+    /// Takes a place in the group of those who share the partitions; a log of one process has none.
+    fn join(&self) -> Result<Arc<kafka::Membership>, LogError>;
+
+    /// Its facts.
+    fn state(&self) -> LogState;
 }

@@ -117,11 +117,11 @@ impl LiveTable {
         self.changed.subscribe()
     }
 
-    /// Takes in the rows of a record. A record below the partition's high offset is a repeat: it is left out, and `false`
-    /// comes back.
+    /// Takes in the rows of a record. A record below the partition's high offset, or of a partition that is not ours, is left out,
+    /// and `false` comes back.
     pub(crate) fn insert(&self, segment: Segment) -> bool {
         let mut inner = self.lock();
-        let partition = inner.partitions.entry(segment.at).or_default();
+        let Some(partition) = inner.partitions.get_mut(&segment.at) else { return false };
         if segment.first < partition.high {
             return false;
         }
@@ -130,6 +130,30 @@ impl LiveTable {
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
         true
+    }
+
+    /// Takes in a partition that is received from now on, from where the archive ends.
+    pub(crate) fn own(&self, at: TopicPartition, archived: Offset) {
+        self.lock().partitions.insert(at, Partition { high: archived, archived, ..Partition::default() });
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Raises the seqs that are due in a partition to those behind what the archive holds.
+    pub(crate) fn raise_seqs(&self, at: TopicPartition, seqs: &mut Seqs) {
+        let inner = self.lock();
+        for table in [&inner.archive.rows, &inner.archive.rejects].into_iter().flatten() {
+            for (&key, &due) in table.seqs.iter().filter(|((of, _), _)| *of == at) {
+                let seq = seqs.entry(key).or_default();
+                *seq = due.max(*seq);
+            }
+        }
+    }
+
+    /// Lets go of a partition that another process receives from now on, with all of its rows: what the archive does not hold,
+    /// that process reads again.
+    pub(crate) fn disown(&self, at: TopicPartition) {
+        self.lock().partitions.remove(&at);
+        self.changed.send_modify(|count| *count += 1);
     }
 
     /// Where a query works.
@@ -174,17 +198,18 @@ impl LiveTable {
     }
 
     /// Swaps in a new version of the archive with the offsets that it holds.
-    pub(crate) fn archived(&self, topic: Topic, table: Arc<ArchivedTable>, offsets: &Offsets) {
+    pub(crate) fn archived(&self, topic: Topic, table: Arc<ArchivedTable>) {
         let mut inner = self.lock();
-        match topic {
-            Topic::Rows => inner.archive.rows = Some(table),
-            Topic::Rejects => inner.archive.rejects = Some(table),
-        }
-        for (&at, &offset) in offsets {
-            let partition = inner.partitions.entry(at).or_default();
+        for (at, &offset) in &table.offsets {
+            // Partitions that are not ours are not looked at.
+            let Some(partition) = inner.partitions.get_mut(at) else { continue };
             // The archive never goes back.
             partition.archived = partition.archived.max(offset);
             partition.high = partition.high.max(offset);
+        }
+        match topic {
+            Topic::Rows => inner.archive.rows = Some(table),
+            Topic::Rejects => inner.archive.rejects = Some(table),
         }
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
@@ -298,6 +323,13 @@ impl Window {
             *seq = next.max(*seq);
         }
         seqs
+    }
+
+    /// The part of it that lies below these offsets.
+    pub(crate) fn below(&self, offsets: &Offsets) -> Self {
+        let is_below = |segment: &Arc<Segment>| offsets.get(&segment.at).is_some_and(|&offset| segment.end <= offset);
+        let segments = self.segments.iter().filter(|segment| is_below(segment)).cloned().collect();
+        Self { start: self.start.clone(), end: offsets.clone(), segments }
     }
 
     /// Rows in it.

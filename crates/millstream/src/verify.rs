@@ -20,11 +20,11 @@ use millstream_core::record::{self, FILE, ROW};
 use serde::Serialize;
 
 use crate::clean::batch::BatchCleaner;
-use crate::pipeline::{Durable, PipelineError, chain, recover};
+use crate::durable::Durable;
+use crate::pipeline::{PipelineError, chain};
 use crate::source::list::Listing;
 use crate::source::read::{self, Split};
 use crate::source::{FoundFile, SourceError};
-use crate::stream::Log;
 
 /// Rows named for each kind of problem at most.
 const EXAMPLES: usize = 10;
@@ -86,7 +86,7 @@ enum Fate {
 /// Recounts source and archive of a pipeline that does not run. With `fast`, which rows were filtered or repeats is taken
 /// from the ledger's counts instead of cleaning again. The caller holds the lock of the data folder.
 pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, PipelineError> {
-    let durable = recover(config).await?;
+    let (durable, recovered, pending) = Durable::look(config).await?;
     let mut report = Report::default();
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     for (topic, table) in [(Topic::Rows, &durable.archive.rows), (Topic::Rejects, &durable.archive.rejects)] {
@@ -94,11 +94,11 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
             note_archive(table, topic, &mut found).await.map_err(|error| PipelineError::Failed(error.to_string()))?;
         }
     }
-    note_log(&durable, &mut found).await?;
+    note_log(&durable, pending.len(), &mut found).await?;
     let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
     let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
     let mut again = Again::new(config, &listing);
-    for file in &durable.recovered.files {
+    for file in &recovered.files {
         let of_file = found.remove(&file.file).unwrap_or_default();
         let fates = if fast { Ok(Vec::new()) } else { again.fates(file).await };
         let fates = fates.unwrap_or_else(|reason| {
@@ -140,13 +140,21 @@ async fn note_archive(
     Ok(())
 }
 
-/// Notes the rows that are in the log and not yet in the archive.
-async fn note_log(durable: &Durable, found: &mut BTreeMap<String, Found>) -> Result<(), PipelineError> {
-    let (_, bounds) = durable.log.bounds();
+/// Notes the rows that are in the log and not yet in the archive: `records` records of it.
+async fn note_log(
+    durable: &Durable,
+    mut records: usize,
+    found: &mut BTreeMap<String, Found>,
+) -> Result<(), PipelineError> {
     let mut next = durable.archived.clone();
-    while bounds.iter().any(|bounds| next.get(&bounds.at).copied().unwrap_or_default() < bounds.end) {
+    for bounds in durable.log.state().partitions {
+        let next = next.entry(bounds.at).or_default();
+        *next = bounds.begin.max(*next);
+    }
+    while records > 0 {
         for record in durable.log.read(&next, 8 * 1024 * 1024).await? {
             next.insert(record.at, record.offset.next());
+            records = records.saturating_sub(1);
             let batch = record::decode(&record.value).map_err(|error| PipelineError::Failed(chain(&error)))?;
             note(&batch, found, |found| &mut found.log).map_err(|error| PipelineError::Failed(error.to_string()))?;
         }

@@ -13,24 +13,34 @@ use deltalake::kernel::{StructField, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::stage::table_schema;
 use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged};
-use crate::clock::now_micros;
+use crate::clock::{jitter, now_micros};
 use crate::failpoint;
 use crate::table::Window;
 use millstream_core::config::PartitionBy;
+use millstream_core::ids::TopicPartition;
 
 /// How often a commit is tried against a fresh snapshot before it is given up.
-const TRIES: u32 = 5;
+const TRIES: u32 = 40;
+
+/// Longest pause before a commit is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a commit came to.
 #[derive(Debug)]
-pub(crate) struct Committed {
-    /// The table with the commit in it.
-    pub(crate) loaded: Loaded,
-    /// What it added.
-    pub(crate) staged: Staged,
+pub(crate) enum Outcome {
+    /// It is in the table.
+    Landed {
+        /// The table with the commit in it.
+        loaded: Loaded,
+        /// What it added.
+        staged: Staged,
+    },
+    /// Another process moved the table on: the window as it was is not ours to write any more.
+    Moved(Loaded),
 }
 
 /// What a look at the offsets of a table says of a window.
@@ -40,31 +50,38 @@ enum Standing {
     Open,
     /// The table ends where the window ends: it landed.
     Landed,
+    /// The table is further than the window's begin: somebody else wrote to it.
+    Moved,
 }
 
 impl ArchiveTable {
     /// Brings a window into the table: all of its rows and its offsets, or nothing.
-    pub(crate) async fn commit(&self, window: &Window) -> Result<Committed, ArchiveError> {
+    pub(crate) async fn commit(&self, window: &Window) -> Result<Outcome, ArchiveError> {
         let schema = table_schema(&window.segments, self.partition_by != PartitionBy::None);
         let mut loaded = self.prepared(&schema).await?;
-        if self.standing(window, &loaded)? == Standing::Landed {
-            return Ok(Committed { loaded, staged: Staged::default() });
+        match self.standing(window, &loaded)? {
+            Standing::Open => {}
+            Standing::Landed => return Ok(Outcome::Landed { loaded, staged: Staged::default() }),
+            Standing::Moved => return Ok(Outcome::Moved(loaded)),
         }
         let staged = self.stage(loaded.table.object_store(), window, &schema).await?;
         failpoint::hit("archive.staged");
         let mut tries = 0;
         while let Err(source) = self.try_commit(&mut loaded, window, &staged).await {
+            // Others commit to the same table, too: the pause keeps us apart.
+            tokio::time::sleep(RETRY_PAUSE.mul_f64(jitter())).await;
             // Whatever the library says of a commit, the table itself tells what is true.
             loaded = self.prepared(&schema).await?;
             match self.standing(window, &loaded)? {
                 Standing::Landed => break,
+                Standing::Moved => return Ok(Outcome::Moved(loaded)),
                 Standing::Open if tries < TRIES => tries += 1,
                 Standing::Open => return Err(self.delta("commit to")(source)),
             }
         }
         failpoint::hit("archive.committed");
         self.sync_log().await?;
-        Ok(Committed { loaded, staged })
+        Ok(Outcome::Landed { loaded, staged })
     }
 
     /// The table, opened anew, with at least these columns. What making it or adding columns says is not believed: the table is
@@ -128,16 +145,21 @@ impl ArchiveTable {
     }
 
     fn standing(&self, window: &Window, loaded: &Loaded) -> Result<Standing, ArchiveError> {
-        if loaded.offsets == window.end {
+        let offset = |at: &TopicPartition| loaded.offsets.get(at).copied().unwrap_or_default();
+        if window.end.iter().all(|(at, &end)| offset(at) == end) {
             return Ok(Standing::Landed);
         }
+        let mut standing = Standing::Open;
         for (&at, &expected) in &window.start {
-            let found = loaded.offsets.get(&at).copied().unwrap_or_default();
-            if found != expected {
+            let found = offset(&at);
+            if found < expected || (found > expected && !self.is_shared) {
                 return Err(ArchiveError::Conflict { table: self.name(), at, found, expected });
             }
+            if found > expected {
+                standing = Standing::Moved;
+            }
         }
-        Ok(Standing::Open)
+        Ok(standing)
     }
 
     /// Commits, and brings `loaded` to the version that was committed.

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::ids::Topic;
-use millstream_core::progress::Offsets;
 use millstream_core::status::ArchiveVersion;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::{ArchiveError, ArchiveTable};
+use super::commit::Outcome;
+use super::{ArchiveError, ArchiveTable, Loaded};
 use crate::board::Board;
 use crate::clock::{now_micros, rfc3339};
 use crate::failpoint;
 use crate::stop::{Phase, StopToken};
-use crate::stream::LogError;
-use crate::stream::embedded::{EmbeddedLog, Retention};
-use crate::table::LiveTable;
+use crate::stream::{Log, LogError, Retention};
+use crate::table::{LiveTable, Window};
 
 /// How often old rows and records are looked for while nothing is archived.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,7 +30,7 @@ pub(crate) struct Archiver {
     /// Where rows come from and what is told about the new version.
     pub(crate) live: Arc<LiveTable>,
     /// The log, to trim.
-    pub(crate) log: EmbeddedLog,
+    pub(crate) log: Arc<dyn Log>,
     /// When records may leave the log.
     pub(crate) retention: Retention,
     /// Longest time between commits while rows come.
@@ -40,6 +39,8 @@ pub(crate) struct Archiver {
     pub(crate) target_bytes: u64,
     /// Where numbers go.
     pub(crate) board: Arc<Board>,
+    /// Ticks when somebody cannot wait for the interval.
+    pub(crate) hurry: Option<watch::Receiver<u64>>,
 }
 
 /// Why archiving ended.
@@ -56,7 +57,7 @@ pub(crate) enum ArchiverError {
 impl Archiver {
     /// Archives until everything is received (`received` turns true) and archived, or `stop` says abort.
     pub(crate) async fn run(
-        self,
+        mut self,
         mut received: watch::Receiver<bool>,
         mut stop: StopToken,
     ) -> Result<(), ArchiverError> {
@@ -74,7 +75,11 @@ impl Archiver {
             } else if due.is_none() {
                 due = Some(Instant::now() + self.commit_interval);
             }
-            let urgent = size.bytes_not_archived >= self.target_bytes.min(self.live.limits().bytes / 4);
+            let hurried = self.hurry.as_mut().is_some_and(|hurry| hurry.has_changed().unwrap_or(false));
+            let urgent = hurried || size.bytes_not_archived >= self.target_bytes.min(self.live.limits().bytes / 4);
+            if let Some(hurry) = &mut self.hurry {
+                hurry.mark_unchanged();
+            }
             if waiting && (last || urgent || due.is_some_and(|due| due <= Instant::now())) {
                 tokio::select! {
                     () = stop.reached(Phase::Abort) => return Ok(()),
@@ -85,8 +90,10 @@ impl Archiver {
                 continue;
             }
             let timer = due.unwrap_or_else(|| Instant::now() + self.commit_interval.min(TIDY_INTERVAL));
+            let hurry = self.hurry.clone();
             let idle = tokio::select! {
                 () = stop.reached(Phase::Abort) => return Ok(()),
+                () = hurried_by(hurry) => false,
                 () = tokio::time::sleep_until(timer) => due.is_none(),
                 // The table lives as long as this task does.
                 _ = changed.changed() => false,
@@ -131,20 +138,40 @@ impl Archiver {
         if window.start == window.end {
             return Ok(());
         }
-        let committed = table.commit(&window).await?;
+        let (loaded, staged) = match table.commit(&window).await? {
+            Outcome::Landed { loaded, staged } => (loaded, staged),
+            Outcome::Moved(loaded) => return self.moved(table, &window, loaded).await,
+        };
         failpoint::hit("archive.before_swap");
-        let offsets: Offsets = committed.loaded.offsets.clone();
-        let archived = Arc::new(table.for_queries(committed.loaded).await?);
+        let archived = Arc::new(table.for_queries(loaded).await?);
         let version = ArchiveVersion {
             version: archived.version,
             at: rfc3339(now_micros()),
-            rows: committed.staged.rows,
-            files: committed.staged.paths.len() as u64,
-            bytes: committed.staged.bytes,
+            rows: staged.rows,
+            files: staged.paths.len() as u64,
+            bytes: staged.bytes,
         };
-        self.live.archived(table.topic, Arc::clone(&archived), &offsets);
+        self.live.archived(table.topic, Arc::clone(&archived));
         self.board.archived(table.topic, &window, &archived, (table.topic == Topic::Rows).then_some(version));
         info!(table = %table.name(), version = archived.version, rows = window.rows(), "batch archived");
         Ok(())
+    }
+
+    /// Another process archived rows of the window: those are not ours any more, the others are tried again.
+    async fn moved(&self, table: &ArchiveTable, window: &Window, loaded: Loaded) -> Result<(), ArchiveError> {
+        let archived = Arc::new(table.for_queries(loaded).await?);
+        info!(table = %table.name(), version = archived.version, "another process archived rows that were held here; going on behind them");
+        let held = window.below(&archived.offsets);
+        self.live.archived(table.topic, Arc::clone(&archived));
+        self.board.archived(table.topic, &held, &archived, None);
+        Ok(())
+    }
+}
+
+/// Waits until somebody cannot wait. Cancel safe.
+async fn hurried_by(hurry: Option<watch::Receiver<u64>>) {
+    let Some(mut hurry) = hurry else { return std::future::pending().await };
+    if hurry.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

@@ -7,7 +7,7 @@ use millstream_core::progress::{FilePhase, FileProgress, Outcomes};
 use millstream_core::record::FILE;
 use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
 
-use crate::stream::{Applied, Recovered};
+use crate::stream::{Applied, PendingRecord, Recovered};
 use crate::table::Window;
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
@@ -41,12 +41,12 @@ pub(super) struct Totals {
 
 impl Books {
     /// The books as the log has them.
-    pub(super) fn new(recovered: &Recovered) -> Self {
+    pub(super) fn new(recovered: &Recovered, pending: &[PendingRecord]) -> Self {
         let mut books = Self::default();
         for file in &recovered.files {
             books.put(file.clone());
         }
-        for record in &recovered.pending {
+        for record in pending {
             if let Some(&sequence) = books.sequences.get(&record.file) {
                 books.add_pending(sequence, record.at.topic, signed(record.rows));
             }
@@ -80,9 +80,9 @@ impl Books {
         for file in &applied.files {
             self.put(file.clone());
         }
-        for (at, file, rows, _) in &applied.records {
-            if let Some(&sequence) = self.sequences.get(file) {
-                self.add_pending(sequence, at.topic, signed(*rows));
+        for record in &applied.records {
+            if let Some(&sequence) = self.sequences.get(&record.file) {
+                self.add_pending(sequence, record.at.topic, signed(record.rows));
             }
         }
     }

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{load, run};
 use crate::data_dir::DataDir;
+use crate::pipeline::Role;
 use crate::server::Server;
 
 /// Rows of the example.
@@ -28,19 +29,33 @@ const README: &str = include_str!("../../../../examples/nyc-taxi/README.md");
 const PORTS: u16 = 50;
 
 /// Copies the example to a folder, unless it is there, and runs it until Ctrl-C.
-pub(super) fn demo(folder: &Path, port: u16, browser: bool, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn demo(
+    folder: &Path,
+    port: u16,
+    kafka: Option<&str>,
+    browser: bool,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
     let pipeline_file = folder.join(PIPELINE_FILE);
     if pipeline_file.exists() {
         terminal.say(&format!("going on in `{}`; remove that folder to start over", folder.display()));
     } else {
-        copy(folder)?;
+        copy(folder, kafka)?;
         terminal.say(&format!("the example is in `{}`: pipeline.toml, data, README.md", folder.display()));
     }
     let config = load(&pipeline_file)?;
+    if let Some(brokers) = kafka
+        && config.stream.kafka.as_ref().is_none_or(|kafka| kafka.brokers != brokers)
+    {
+        return Err(Failure::Refused(format!(
+            "the demo in `{}` was made for another log: name another folder with `--dir`, or remove that one",
+            folder.display()
+        )));
+    }
     let data_dir = DataDir::open(&config)?;
     let runtime = run::server_runtime()?;
     let (config, server) = start_server(config, port, &runtime)?;
-    run::run_with(config, &data_dir, run::Options::new(false, false), terminal, runtime, server, |url| {
+    run::run_with(config, &data_dir, run::Options::new(Role::Run, false, false), terminal, runtime, server, |url| {
         terminal.say(&invitation(url, &pipeline_file));
         if browser {
             open_browser(url);
@@ -49,7 +64,7 @@ pub(super) fn demo(folder: &Path, port: u16, browser: bool, terminal: &Terminal)
 }
 
 /// Writes the example to a folder that is not there or empty. The pipeline file comes last: it tells that all is there.
-fn copy(folder: &Path) -> Result<(), Failure> {
+fn copy(folder: &Path, kafka: Option<&str>) -> Result<(), Failure> {
     let failed = |path: &Path| {
         let path = path.display().to_string();
         move |error| Failure::Failed(format!("writing the example to `{path}`: {error}"))
@@ -63,11 +78,21 @@ fn copy(folder: &Path) -> Result<(), Failure> {
         std::fs::create_dir_all(parent).map_err(failed(parent))?;
         std::fs::write(&path, &file.data).map_err(failed(&path))?;
     }
-    for (name, text) in [(README_FILE, README), (PIPELINE_FILE, PIPELINE)] {
+    let pipeline = kafka.map_or_else(|| PIPELINE.to_owned(), with_kafka);
+    for (name, text) in [(README_FILE, README), (PIPELINE_FILE, pipeline.as_str())] {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(failed(&path))?;
     }
     Ok(())
+}
+
+/// The pipeline file with Kafka as its log. The topic has a name of its own each time: a topic outlives the folder of the demo.
+fn with_kafka(brokers: &str) -> String {
+    let topic = format!("taxi-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    let stream = PIPELINE.replace("topic = \"taxi\"", &format!("topic = {topic:?}"));
+    let head = "[table]\n";
+    let kafka = format!("[stream.kafka]\nbrokers = {brokers:?}\n\n{head}");
+    stream.replacen(head, &kafka, 1)
 }
 
 /// On the first free port from `port` on.

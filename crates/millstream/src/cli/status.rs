@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::number::{bytes, count, duration, rate};
 use super::out;
 use crate::data_dir::{self, Found};
-use crate::pipeline;
+use crate::durable;
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Goes to the first place of the terminal and clears what is below.
@@ -57,7 +57,7 @@ async fn ledger_at_rest(config: &Config) -> Result<Option<Ledger>, Failure> {
     if data_dir::find(data_dir)? != Found::Idle || data_dir::describe(data_dir)?.is_none() {
         return Ok(None);
     }
-    Ok(Some(pipeline::ledger_at_rest(config).await?))
+    Ok(Some(durable::ledger_at_rest(config).await?))
 }
 
 /// What the data folder tells while no process runs.
@@ -181,6 +181,9 @@ fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
     let mut lines = vec![("files", files), ("rows", rows), ("clean", cleaned)];
     lines.extend(status.rejects_by_rule.iter().map(|rule| ("", format!("{:>10} by {}", count(rule.rows), rule.rule))));
     lines.push(("log", log));
+    if let Some(trouble) = &stream.trouble {
+        lines.push(("", format!("DOES NOT ANSWER since {}: {}", trouble.since, trouble.what)));
+    }
     lines
 }
 

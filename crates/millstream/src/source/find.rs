@@ -15,6 +15,8 @@ use crate::board::Board;
 use crate::clock::now_micros;
 use crate::pipeline::chain;
 use crate::stop::{Phase, StopToken};
+use crate::stream::PublisherId;
+use crate::stream::kafka::progress::owner;
 
 /// How often the source is listed while files are awaited.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
@@ -65,6 +67,8 @@ pub(crate) struct Finder {
     pub(crate) settle: Duration,
     /// Files that the log knows.
     pub(crate) known: Vec<FileProgress>,
+    /// Whose files are looked for: each file belongs to one publisher.
+    pub(crate) publisher: PublisherId,
     /// Where messages go.
     pub(crate) board: Arc<Board>,
 }
@@ -212,6 +216,8 @@ impl Finder {
             Ok(listed) => listed,
             Err(error) => Listed { files: Vec::new(), problems: vec![chain(&error)] },
         };
+        let PublisherId { index, count } = self.publisher;
+        let files = files.into_iter().filter(|found| count == 1 || owner(&found.file, count) == index).collect();
         for problem in problems {
             if told.len() < TOLD && told.insert(problem.clone()) {
                 warn!(%problem, "part of the source cannot be listed");

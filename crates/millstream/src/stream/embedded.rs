@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,9 +19,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Append, Bounds, Log, LogError, NewRecord, PendingRecord, Record, Recovered};
+use super::{
+    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention,
+};
 use crate::clock::now_micros;
 use crate::failpoint;
+use crate::stream::kafka::Membership;
 
 /// What the embedded log keeps in memory at most: memtables and block cache.
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
@@ -67,15 +69,6 @@ struct Stored {
     header: RecordHeader,
 }
 
-/// When records may leave the log, once the archive holds them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Retention {
-    /// Age past which they leave.
-    pub(crate) age: Duration,
-    /// Bytes of values past which the oldest leave.
-    pub(crate) bytes: u64,
-}
-
 impl std::fmt::Debug for EmbeddedLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("EmbeddedLog").field("folder", &self.0.folder).finish_non_exhaustive()
@@ -93,18 +86,6 @@ impl EmbeddedLog {
         *inner.lock_tails() = tails;
         Ok(Self(Arc::new(inner)))
     }
-
-    /// Lets records go that the archive holds and that are past `retention`. Never goes past `archived`. Gives the number of
-    /// records that left.
-    pub(crate) async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
-        let inner = Arc::clone(&self.0);
-        blocking(move || inner.trim(&archived, retention, now_micros())).await
-    }
-
-    /// Bytes on disk.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        self.0.database.disk_space().unwrap_or_default()
-    }
 }
 
 #[async_trait]
@@ -114,10 +95,15 @@ impl Log for EmbeddedLog {
         blocking(move || inner.append(append)).await
     }
 
-    async fn recover(&self, archived: &Offsets) -> Result<Recovered, LogError> {
+    async fn recover(&self) -> Result<Recovered, LogError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.recover()).await
+    }
+
+    async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
         let inner = Arc::clone(&self.0);
         let archived = archived.clone();
-        blocking(move || inner.recover(&archived)).await
+        blocking(move || inner.pending(&archived)).await
     }
 
     async fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {
@@ -135,11 +121,25 @@ impl Log for EmbeddedLog {
         }
     }
 
-    fn bounds(&self) -> (StreamId, Vec<Bounds>) {
-        let tails = self.0.lock_tails();
-        let bounds =
-            tails.partitions.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect();
-        (self.0.stream, bounds)
+    async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.trim(&archived, retention, now_micros())).await
+    }
+
+    fn join(&self) -> Result<Arc<Membership>, LogError> {
+        Err(LogError::OneProcess)
+    }
+
+    fn state(&self) -> LogState {
+        let tails = self.0.lock_tails().partitions.clone();
+        LogState {
+            kind: "embedded",
+            stream: self.0.stream,
+            publishers: 1,
+            partitions: tails.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect(),
+            disk_bytes: self.0.database.disk_space().unwrap_or_default(),
+            trouble: None,
+        }
     }
 }
 
@@ -151,7 +151,7 @@ fn create(folder: &Path) -> Result<(), LogError> {
         std::fs::remove_dir_all(&unnamed).map_err(error)?;
     }
     drop(Inner::open(&unnamed)?);
-    failpoint::hit("log.created");
+    failpoint::hit("embedded.created");
     std::fs::rename(&unnamed, folder).map_err(error)?;
     let parent = folder.parent().unwrap_or(Path::new("."));
     std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(error)
@@ -244,7 +244,7 @@ impl Inner {
         let now = now_micros().max(tails.last_timestamp_micros);
         let mut next = tails.partitions.clone();
         let mut ends = Offsets::new();
-        for NewRecord { at, header, value } in append.records {
+        for NewRecord { at, header, value, .. } in append.records {
             let tail = next.entry(at).or_default();
             let key = record_key(at, tail.end);
             let stored = Stored { timestamp_micros: now, value_bytes: value.len() as u64, header };
@@ -281,7 +281,7 @@ impl Inner {
         Ok(ends)
     }
 
-    fn recover(&self, archived: &Offsets) -> Result<Recovered, LogError> {
+    fn recover(&self) -> Result<Recovered, LogError> {
         let mut recovered = Recovered::default();
         if let Some(value) = self.state.get("publisher").map_err(self.read_error())? {
             recovered.publisher =
@@ -297,15 +297,23 @@ impl Inner {
             let time = value.as_ref().try_into().map_err(|_| self.damaged("a dedup time"))?;
             recovered.dedup.push((key, i64::from_le_bytes(time)));
         }
+        let PublisherId { index, .. } = PublisherId::ONLY;
+        recovered.next_seqs = recovered.publisher.next_seq.iter().map(|(&at, &next)| ((at, index), next)).collect();
+        Ok(recovered)
+    }
+
+    fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
+        let mut pending = Vec::new();
         let tails = self.lock_tails().partitions.clone();
         for (&at, tail) in &tails {
             let from = archived.get(&at).copied().unwrap_or_default();
             for guard in self.headers.range(record_key(at, from)..record_key(at, tail.end.max(from))) {
                 let (_, stored) = self.stored(guard)?;
-                recovered.pending.push(PendingRecord { at, file: stored.header.file, rows: stored.header.rows });
+                let RecordHeader { publisher, seq, file, rows, .. } = stored.header;
+                pending.push(PendingRecord { at, publisher, seq, file, rows });
             }
         }
-        Ok(recovered)
+        Ok(pending)
     }
 
     fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
-use super::{Append, Applied, Log, LogError, NewRecord, PUBLISHER};
+use super::{Append, Applied, AppliedRecord, Log, LogError, NewRecord, PublisherId, Recovered};
 use crate::board::Board;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
 use crate::source::find::Accept;
@@ -30,9 +30,9 @@ use crate::stop::{Phase, StopToken};
 /// Why publishing ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
-    /// The log.
+    /// The log did not take an append, or nobody knows whether it did.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Append(#[from] Box<Interrupted>),
     /// Cleaning says that the run must stop.
     #[error("`{file}`: {source}")]
     Clean {
@@ -65,9 +65,26 @@ pub(crate) enum PublishError {
         /// Why.
         source: arrow::error::ArrowError,
     },
-    /// The task of an append panicked.
-    #[error("an append ended by a panic")]
-    Append(#[source] tokio::task::JoinError),
+}
+
+/// An append of which nobody knows whether it landed.
+#[derive(Debug, thiserror::Error)]
+#[error("an append was interrupted")]
+pub(crate) struct Interrupted {
+    /// What the log says.
+    pub(crate) source: LogError,
+    /// What was appended.
+    applied: Applied,
+    /// The publisher's own progress in it.
+    progress: PublisherProgress,
+}
+
+impl Interrupted {
+    /// What was appended, if the progress on the log tells that it landed.
+    pub(crate) fn landed(&self, recovered: &Recovered) -> Option<&Applied> {
+        let has = |file: &FileProgress| recovered.files.contains(file);
+        (recovered.publisher == self.progress && self.applied.files.iter().all(has)).then_some(&self.applied)
+    }
 }
 
 /// The publisher.
@@ -78,6 +95,10 @@ pub(crate) struct Publisher {
     pub(crate) log: Arc<dyn Log>,
     /// Stream that is written.
     pub(crate) stream: StreamId,
+    /// Which of its publishers this is.
+    pub(crate) id: PublisherId,
+    /// From one file's number to the next.
+    pub(crate) sequence_step: u64,
     /// Where numbers go.
     pub(crate) board: Arc<Board>,
     /// What the log knows of this publisher.
@@ -106,7 +127,28 @@ struct Current {
     given_up: bool,
 }
 
-type InFlight = JoinHandle<Result<Applied, LogError>>;
+/// An append on its way.
+struct InFlight {
+    task: JoinHandle<Result<(), LogError>>,
+    applied: Applied,
+    progress: PublisherProgress,
+}
+
+impl InFlight {
+    /// What became true. Cancel safe.
+    async fn landed(&mut self) -> Result<Applied, PublishError> {
+        let ended = (&mut self.task).await.unwrap_or_else(|error| Err(LogError::Panicked(error)));
+        let applied =
+            std::mem::replace(&mut self.applied, Applied { files: Vec::new(), records: Vec::new(), dedup_keys: 0 });
+        match ended {
+            Ok(()) => Ok(applied),
+            Err(source) => {
+                let progress = std::mem::take(&mut self.progress);
+                Err(PublishError::Append(Box::new(Interrupted { source, applied, progress })))
+            }
+        }
+    }
+}
 
 impl Publisher {
     /// Publishes until there is no more work, or `stop` says so: then what is collected is appended, and the rest is read
@@ -115,7 +157,7 @@ impl Publisher {
         mut self,
         mut accept: mpsc::Receiver<Accept>,
         mut work: mpsc::Receiver<Work>,
-        published: watch::Sender<bool>,
+        published: &watch::Sender<bool>,
         mut stop: StopToken,
     ) -> Result<(), PublishError> {
         let mut pending = Pending::default();
@@ -153,12 +195,20 @@ impl Publisher {
                 }
             }
         }
-        if let Some(applied) = in_flight {
-            self.board.applied(&applied.await.map_err(PublishError::Append)??);
-        }
-        if !pending.append.is_empty() || !pending.files.is_empty() {
-            let applied = self.append(&mut pending).await.map_err(PublishError::Append)??;
-            self.board.applied(&applied);
+        let rest = async {
+            if let Some(mut append) = in_flight {
+                self.board.applied(&append.landed().await?);
+            }
+            if !pending.append.is_empty() || !pending.files.is_empty() {
+                let applied = self.append(&mut pending).landed().await?;
+                self.board.applied(&applied);
+            }
+            Ok::<(), PublishError>(())
+        };
+        tokio::select! {
+            // A log that does not answer must not hold up the end: the next start reads what landed.
+            () = stop.reached(Phase::Abort) => {}
+            ended = rest => ended?,
         }
         published.send_replace(true);
         Ok(())
@@ -187,18 +237,24 @@ impl Publisher {
         append.files = files.into_values().collect();
         let log = Arc::clone(&self.log);
         let dedup_keys = self.dedup.as_ref().map_or(0, |dedup| dedup.len() as u64);
-        let describe =
-            |record: &NewRecord| (record.at, record.header.file.clone(), record.header.rows, record.value.len() as u64);
+        let describe = |record: &NewRecord| AppliedRecord {
+            at: record.at,
+            seq: record.header.seq,
+            file: record.header.file.clone(),
+            rows: record.header.rows,
+            bytes: record.value.len() as u64,
+        };
         let records = append.records.iter().map(describe).collect();
-        let changed = append.files.clone();
-        tokio::spawn(async move {
-            let ends = log.append(append).await?;
+        let applied = Applied { files: append.files.clone(), records, dedup_keys };
+        let task = tokio::spawn(async move {
+            log.append(append).await?;
             for (reply, files) in replies {
                 // A finder that is gone needs no answer.
                 let _ = reply.send(files);
             }
-            Ok(Applied { files: changed, records, ends, dedup_keys })
-        })
+            Ok(())
+        });
+        InFlight { task, applied, progress: self.progress.clone() }
     }
 
     /// Gives files their numbers.
@@ -225,7 +281,7 @@ impl Publisher {
                 engine: None,
                 outcomes: Outcomes::default(),
             };
-            self.progress.next_sequence += 1;
+            self.progress.next_sequence += self.sequence_step;
             pending.put(progress.clone());
             self.files.insert(progress.sequence, progress.clone());
             accepted.push(progress);
@@ -394,7 +450,7 @@ impl Publisher {
         let header = RecordHeader {
             format: RECORD_FORMAT,
             stream: self.stream,
-            publisher: PUBLISHER,
+            publisher: self.id.index,
             seq: *seq,
             file: facts.name.to_owned(),
             first_row: facts.rows.start,
@@ -406,7 +462,7 @@ impl Publisher {
         };
         *seq += 1;
         pending.bytes += part.value.len() as u64;
-        pending.append.records.push(NewRecord { at, header, value: Bytes::from(part.value) });
+        pending.append.records.push(NewRecord { at, header, key: None, value: Bytes::from(part.value) });
     }
 }
 
@@ -445,7 +501,7 @@ async fn next_event(current: &mut Option<Current>, work: &mut mpsc::Receiver<Wor
 /// The end of the append that is on its way. Cancel safe.
 async fn landed(in_flight: &mut Option<InFlight>) -> Result<Applied, PublishError> {
     match in_flight {
-        Some(applied) => Ok(applied.await.map_err(PublishError::Append)??),
+        Some(append) => append.landed().await,
         None => std::future::pending().await,
     }
 }

@@ -1,0 +1,193 @@
+//! What is durable: the log, the archive and what both know, read at a start or for those who only look.
+
+use std::sync::Arc;
+
+use millstream_core::config::Config;
+use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
+use millstream_core::progress::Offsets;
+use millstream_core::status::{ArchiveVersion, Ledger};
+use tracing::info;
+
+use crate::archive::{self, ArchiveSettings, ArchiveTable, Loaded};
+use crate::board;
+use crate::pipeline::PipelineError;
+use crate::stream::embedded::{self, EmbeddedLog};
+use crate::stream::kafka::{KafkaLog, KafkaLogError, Tell};
+use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};
+use crate::table::{ArchiveState, Seqs};
+
+/// Versions of the archive that are told at a start.
+const VERSIONS: usize = 20;
+
+/// What is durable.
+pub(crate) struct Durable {
+    /// The log.
+    pub(crate) log: Arc<dyn Log>,
+    /// Its stream.
+    pub(crate) stream: StreamId,
+    /// The two tables of the archive.
+    pub(crate) tables: [ArchiveTable; 2],
+    /// What they hold.
+    pub(crate) archive: ArchiveState,
+    /// Offsets that the archive holds.
+    pub(crate) archived: Offsets,
+    /// Seqs that are due behind them.
+    pub(crate) seqs: Seqs,
+    /// Newest versions of the table of clean rows.
+    pub(crate) versions: Vec<ArchiveVersion>,
+}
+
+impl Durable {
+    /// Opens log and archive.
+    pub(crate) async fn open(config: &Config, access: Access, tell: Tell) -> Result<Self, PipelineError> {
+        let log = open_log(config, access, tell).await?;
+        let state = log.state();
+        let OpenArchive { tables, archive, archived, seqs } =
+            open_archive(config, state.stream, state.publishers).await?;
+        let ends: Offsets = state.partitions.iter().map(|bounds| (bounds.at, bounds.end)).collect();
+        for table in &tables {
+            let of_table: Offsets =
+                archived.iter().filter(|(at, _)| at.topic == table.topic).map(|(&at, &offset)| (at, offset)).collect();
+            archive::check_not_ahead(table, &of_table, &ends)?;
+        }
+        if config.stream.kafka.is_none() {
+            // On Kafka offsets have holes: there the next seq tells whether records are missing.
+            for bounds in &state.partitions {
+                let asked = archived.get(&bounds.at).copied().unwrap_or_default();
+                if asked < bounds.begin {
+                    let (at, begin, end) = (bounds.at, bounds.begin, bounds.end);
+                    return Err(LogError::OutOfRange { at, asked, begin, end }.into());
+                }
+            }
+        }
+        let versions = match &archive.rows {
+            Some(table) => tables[0].history(&table.table, VERSIONS).await?,
+            None => Vec::new(),
+        };
+        info!(stream = %state.stream, log = state.kind, "opened");
+        Ok(Self { log, stream: state.stream, tables, archive, archived, seqs, versions })
+    }
+
+    /// Opens for those who only look: nothing is published or received.
+    pub(crate) async fn look(config: &Config) -> Result<(Self, Recovered, Vec<PendingRecord>), PipelineError> {
+        let durable = Self::open(config, Access::Look, Box::new(|_, _| {})).await?;
+        let (recovered, pending) = durable.books().await?;
+        Ok((durable, recovered, pending))
+    }
+
+    /// What was published, and which records of it the archive does not hold; both as of one moment.
+    pub(crate) async fn books(&self) -> Result<(Recovered, Vec<PendingRecord>), PipelineError> {
+        let recovered = self.log.recover().await?;
+        let mut pending = self.log.pending(&self.archived).await?;
+        check_expired(&self.seqs, &pending, &recovered.next_seqs)?;
+        // What was published since the progress was read counts the next time.
+        pending.retain(|record| {
+            recovered.next_seqs.get(&(record.at, record.publisher)).is_some_and(|&next| record.seq < next)
+        });
+        Ok((recovered, pending))
+    }
+}
+
+/// The ledger of a pipeline over all of its processes, as log and archive hold it.
+pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineError> {
+    let (durable, recovered, pending) = Durable::look(config).await?;
+    Ok(board::ledger_at_rest(&recovered, &pending, &durable.archive))
+}
+
+async fn open_log(config: &Config, access: Access, tell: Tell) -> Result<Arc<dyn Log>, PipelineError> {
+    Ok(match &config.stream.kafka {
+        Some(kafka) => Arc::new(KafkaLog::open(config, kafka, access, tell).await?),
+        None => {
+            let folder = embedded::folder(&config.pipeline.data_dir);
+            Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get())?)
+        }
+    })
+}
+
+/// The archive, opened.
+pub(crate) struct OpenArchive {
+    /// The two tables.
+    pub(crate) tables: [ArchiveTable; 2],
+    /// What they hold.
+    pub(crate) archive: ArchiveState,
+    /// Offsets that they hold.
+    pub(crate) archived: Offsets,
+    /// Seqs that are due behind them.
+    pub(crate) seqs: Seqs,
+}
+
+/// Opens the archive of a stream that `publishers` publishers wrote at most.
+pub(crate) async fn open_archive(
+    config: &Config,
+    stream: StreamId,
+    publishers: u32,
+) -> Result<OpenArchive, PipelineError> {
+    let settings = ArchiveSettings {
+        path: config.archive.path.clone(),
+        pipeline: config.pipeline.name.clone(),
+        stream,
+        partitions: config.stream.partitions.get(),
+        publishers,
+        partition_by: config.archive.partition_by,
+        event_time: config.source.event_time.clone(),
+        is_shared: config.stream.kafka.is_some(),
+    };
+    let tables = [ArchiveTable::new(&settings, Topic::Rows)?, ArchiveTable::new(&settings, Topic::Rejects)?];
+    let mut archive = ArchiveState::default();
+    let mut archived: Offsets =
+        TopicPartition::all(config.stream.partitions.get()).map(|at| (at, Offset::default())).collect();
+    let mut seqs = Seqs::new();
+    for table in &tables {
+        let Some(loaded) = table.load().await? else { continue };
+        let Loaded { offsets: held, seqs: due, .. } = &loaded;
+        archived.extend(held);
+        seqs.extend(due);
+        let archived = Some(Arc::new(table.for_queries(loaded).await?));
+        match table.topic {
+            Topic::Rows => archive.rows = archived,
+            Topic::Rejects => archive.rejects = archived,
+        }
+    }
+    Ok(OpenArchive { tables, archive, archived, seqs })
+}
+
+/// Refuses a log that lacks records which neither the archive nor the log itself holds.
+fn check_expired(seqs: &Seqs, pending: &[PendingRecord], next_seqs: &Seqs) -> Result<(), KafkaLogError> {
+    let mut due = seqs.clone();
+    for record in pending {
+        let due = due.entry((record.at, record.publisher)).or_default();
+        if record.seq > *due {
+            let PendingRecord { at, publisher, seq, .. } = *record;
+            return Err(KafkaLogError::Expired { at, publisher, expected: *due, found: format!("seq {seq}") });
+        }
+        *due = (*due).max(record.seq + 1);
+    }
+    for (&(at, publisher), &next) in next_seqs {
+        let expected = due.get(&(at, publisher)).copied().unwrap_or_default();
+        if expected < next {
+            return Err(KafkaLogError::Expired { at, publisher, expected, found: "nothing".to_owned() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
+
+    fn record(seq: u64) -> PendingRecord {
+        PendingRecord { at: AT, publisher: 0, seq, file: String::new(), rows: 1 }
+    }
+
+    #[test]
+    fn records_that_are_gone_are_told_and_repeats_are_not() {
+        let seqs = |next| Seqs::from([((AT, 0), next)]);
+        assert!(check_expired(&seqs(5), &[record(3), record(5), record(6)], &seqs(7)).is_ok());
+        assert!(check_expired(&seqs(5), &[record(6)], &seqs(7)).is_err());
+        assert!(check_expired(&seqs(5), &[], &seqs(5)).is_ok());
+        assert!(check_expired(&seqs(5), &[], &seqs(6)).is_err());
+        assert!(check_expired(&Seqs::new(), &[record(0)], &seqs(1)).is_ok());
+    }
+}

@@ -1,0 +1,222 @@
+//! The publishing side: finds, plans, cleans and publishes. When the log loses an append it begins anew from what is durable;
+//! nothing that memory believed is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_core::config::Config;
+use millstream_core::dedup::Deduplicator;
+use millstream_core::ids::StreamId;
+use millstream_core::plan::KnownSchema;
+use millstream_core::progress::FilePhase;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::board::Board;
+use crate::clean::Cleaner;
+use crate::pipeline::{PipelineError, Until, chain};
+use crate::source::find::Finder;
+use crate::source::list::Listing;
+use crate::source::plan::Planner;
+use crate::stop::{Phase, StopToken};
+use crate::stream::kafka::MAX_PUBLISHERS;
+use crate::stream::publish::{PublishError, Publisher};
+use crate::stream::{Log, LogError, PublisherId, Recovered};
+use crate::supervise::{TaskError, Tasks};
+
+/// Accepted files that the finder may be ahead of the planner.
+const FILES_AHEAD: usize = 256;
+
+/// Pieces of work that the planner may be ahead of the publisher.
+const WORK_AHEAD: usize = 32;
+
+/// Shortest and longest pause before the publisher begins anew.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// The publishing side.
+pub(crate) struct Publishing {
+    /// The pipeline file.
+    pub(crate) config: Arc<Config>,
+    /// Where files are.
+    pub(crate) listing: Arc<Listing>,
+    /// The engine.
+    pub(crate) cleaner: Arc<dyn Cleaner>,
+    /// The log.
+    pub(crate) log: Arc<dyn Log>,
+    /// Stream that is written.
+    pub(crate) stream: StreamId,
+    /// Which of its publishers this is.
+    pub(crate) id: PublisherId,
+    /// Where numbers go.
+    pub(crate) board: Arc<Board>,
+    /// When the source is at its end.
+    pub(crate) until: Until,
+    /// What dedup may take, bytes.
+    pub(crate) dedup_bytes: u64,
+}
+
+impl Publishing {
+    /// Publishes until the source is at its end or `stop` says so, beginning with what `recovered` tells. Tells `published` when
+    /// nothing more will be appended.
+    pub(crate) async fn run(
+        self,
+        mut recovered: Recovered,
+        published: watch::Sender<bool>,
+        mut stop: StopToken,
+        tasks: Tasks,
+    ) -> Result<(), TaskError> {
+        let mut losses = 0;
+        loop {
+            let before = self.board.appends();
+            let interrupted = match self.once(recovered, &published, &stop, &tasks).await {
+                Err(TaskError::Publish(PublishError::Append(interrupted))) if interrupted.source.is_passing() => {
+                    interrupted
+                }
+                ended => return ended,
+            };
+            losses = if self.board.appends() > before { 1 } else { losses + 1 };
+            warn!(
+                error = chain(&*interrupted),
+                losses, "an append was lost; publishing begins anew from what is durable"
+            );
+            let again = tokio::select! {
+                () = stop.reached(Phase::Drain) => {
+                    published.send_replace(true);
+                    return Ok(());
+                }
+                again = self.recover(losses) => again?,
+            };
+            if let Some(applied) = interrupted.landed(&again) {
+                info!("the append had landed");
+                self.board.applied(applied);
+            }
+            recovered = again;
+        }
+    }
+
+    /// Takes its place on the log again, as often as it needs.
+    async fn recover(&self, losses: u32) -> Result<Recovered, LogError> {
+        let mut tries = losses;
+        loop {
+            tokio::time::sleep(pause(tries)).await;
+            match self.log.recover().await {
+                Err(error) if error.is_passing() => {
+                    warn!(error = chain(&error), "the log cannot be read yet; trying again")
+                }
+                ended => return ended,
+            }
+            tries += 1;
+        }
+    }
+
+    /// One life of finder, planner and publisher.
+    async fn once(
+        &self,
+        recovered: Recovered,
+        published: &watch::Sender<bool>,
+        stop: &StopToken,
+        tasks: &Tasks,
+    ) -> Result<(), TaskError> {
+        let planner = self.planner(&recovered).map_err(TaskError::Start)?;
+        let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
+        let (accept, accepting) = mpsc::channel(1);
+        let (files, accepted) = mpsc::channel(FILES_AHEAD);
+        let (work, working) = mpsc::channel(WORK_AHEAD);
+        let finder = Finder {
+            listing: Arc::clone(&self.listing),
+            watch: self.config.source.watch && self.until == Until::Stopped,
+            settle: self.config.source.settle,
+            known: recovered.files.clone(),
+            publisher: self.id,
+            board: Arc::clone(&self.board),
+        };
+        let open = recovered.files.iter().filter(|file| !file.is_over());
+        let publisher = Publisher {
+            config: Arc::clone(&self.config),
+            log: Arc::clone(&self.log),
+            stream: self.stream,
+            id: self.id,
+            // On Kafka each publisher has numbers of its own.
+            sequence_step: self.config.stream.kafka.as_ref().map_or(1, |_| u64::from(MAX_PUBLISHERS)),
+            board: Arc::clone(&self.board),
+            files: open.map(|file| (file.sequence, file.clone())).collect::<BTreeMap<_, _>>(),
+            progress: recovered.publisher,
+            dedup,
+        };
+        let mut finding = tasks.child("find", finder.run(accept, files, stop.clone()));
+        let mut planning = tasks.child("plan", planner.run(accepted, work, stop.clone(), tasks.clone()));
+        let publishing = publisher.run(accepting, working, published, stop.clone());
+        tokio::pin!(publishing);
+        loop {
+            tokio::select! {
+                ended = &mut publishing => {
+                    ended?;
+                    break;
+                }
+                found = finding.ended(), if !finding.is_over() => told(found)?,
+                planned = planning.ended(), if !planning.is_over() => told(planned)?,
+            }
+        }
+        for child in [&mut finding, &mut planning] {
+            if !child.is_over() {
+                told(child.ended().await)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn planner(&self, recovered: &Recovered) -> Result<Planner, PipelineError> {
+        Ok(Planner {
+            config: Arc::clone(&self.config),
+            earlier: earlier_rules(&self.config, recovered)?,
+            known: known_schema(recovered)?,
+            cleaner: Arc::clone(&self.cleaner),
+            store: self.listing.store(),
+        })
+    }
+}
+
+/// That the publisher is gone is told by the publisher.
+fn told(ended: Result<(), TaskError>) -> Result<(), TaskError> {
+    ended.or_else(|error| if error.is_consequence() { Ok(()) } else { Err(error) })
+}
+
+/// Doubles with each loss; the jitter keeps processes that lost the same broker apart.
+fn pause(losses: u32) -> Duration {
+    let longest = PAUSES.0.saturating_mul(1 << losses.min(6)).min(PAUSES.1);
+    longest.mul_f64(0.5 + crate::clock::jitter() / 2.0)
+}
+
+fn known_schema(recovered: &Recovered) -> Result<KnownSchema, PipelineError> {
+    let Some(value) = &recovered.publisher.known_schema else { return Ok(KnownSchema::default()) };
+    serde_json::from_value(value.clone())
+        .map_err(|error| PipelineError::Failed(format!("the columns kept in the log cannot be understood: {error}")))
+}
+
+fn dedup(config: &Config, recovered: &Recovered, limit_bytes: u64) -> Result<Option<Deduplicator>, PipelineError> {
+    let Some(spec) = &config.clean.dedup else { return Ok(None) };
+    let event_time = config.source.event_time.as_deref();
+    let mut dedup = Deduplicator::new(spec, event_time, usize::try_from(limit_bytes).unwrap_or(usize::MAX));
+    dedup
+        .restore(recovered.dedup.iter().copied(), recovered.publisher.dedup_high_micros)
+        .map_err(|error| PipelineError::Failed(chain(&error)))?;
+    Ok(Some(dedup))
+}
+
+/// The pipeline file under which a file began that is under way.
+fn earlier_rules(config: &Config, recovered: &Recovered) -> Result<Option<Arc<Config>>, PipelineError> {
+    let under_way = recovered.files.iter().any(|file| file.phase == FilePhase::Started);
+    let Some(rules) = recovered.publisher.started_rules.as_ref().filter(|_| under_way) else { return Ok(None) };
+    if rules.pipeline == config.text {
+        return Ok(None);
+    }
+    let file = config.base_dir.join("pipeline.toml");
+    let earlier = Config::parse(&rules.pipeline, &file, &crate::environment::variable);
+    let earlier = earlier.map_err(|errors| {
+        PipelineError::Refused(format!(
+            "a file is under way that began with an earlier pipeline file, which cannot be read any more: {errors}"
+        ))
+    })?;
+    Ok(Some(Arc::new(earlier)))
+}

@@ -1,0 +1,436 @@
+//! Apache Kafka as the log: an append is one transaction, readers see what is committed.
+//!
+//! Nothing here believes its memory: after any error of a transaction the publisher is told to read its progress again
+//! ([`LogError::is_passing`]), and who may publish is decided by transactional ids, never by this process.
+
+mod error;
+mod group;
+mod health;
+pub(crate) mod progress;
+mod read;
+mod scan;
+mod settings;
+mod start;
+mod topics;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use millstream_core::config::{Config, Kafka};
+use millstream_core::ids::{Offset, StreamId, TopicPartition};
+use millstream_core::progress::{Offsets, PublisherProgress};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+pub(crate) use self::error::KafkaLogError;
+pub(crate) use self::group::Membership;
+pub(crate) use self::health::Tell;
+use self::health::{Context, Health};
+use self::progress::Progress;
+use self::read::Reader;
+pub(crate) use self::settings::MAX_PUBLISHERS;
+use self::settings::{CALL_TIMEOUT, Settings};
+use self::start::{Started, start};
+use self::write::{Step, Writer};
+use super::{
+    Access, Append, Bounds, Log, LogError, LogState, PendingRecord, PublisherId, Record, Recovered, Retention,
+};
+use crate::clock::now_micros;
+use crate::failpoint;
+
+/// How long a start waits for a broker that does not answer.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pause between two tries of something that may pass.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How often an abort is asked for; the broker ends an abandoned transaction by itself.
+const ABORT_TRIES: u32 = 2;
+
+/// Shortest and longest time between two looks for records that may leave.
+const TRIM_INTERVALS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Kafka as the log of a pipeline.
+pub(crate) struct KafkaLog {
+    settings: Arc<Settings>,
+    health: Arc<Health>,
+    stream: StreamId,
+    most_publishers: u32,
+    publisher: Option<PublisherId>,
+    instance: String,
+    writing: tokio::sync::Mutex<Writing>,
+    reader: Arc<Mutex<Option<Reader>>>,
+    admin: AdminClient<Context>,
+    bounds: Mutex<BTreeMap<TopicPartition, Bounds>>,
+    trimmed_at: Mutex<Option<Instant>>,
+    membership: OnceLock<Arc<Membership>>,
+}
+
+/// The publisher's side.
+#[derive(Default)]
+struct Writing {
+    writer: Option<Arc<Writer>>,
+    /// What the start read, for the first [`Log::recover`].
+    recovered: Option<Recovered>,
+    last_millis: i64,
+}
+
+impl std::fmt::Debug for KafkaLog {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KafkaLog").field("topic", &self.settings.names.rows).finish_non_exhaustive()
+    }
+}
+
+impl KafkaLog {
+    /// Connects, makes or checks the topics, and takes the place of the publisher, if this process publishes. `tell` hears of
+    /// troubles and of what is odd.
+    pub(crate) async fn open(config: &Config, kafka: &Kafka, access: Access, tell: Tell) -> Result<Self, LogError> {
+        let publisher = match access {
+            Access::Publish(id) => Some(id),
+            Access::Receive | Access::Look => None,
+        };
+        let settings = Arc::new(Settings::new(config, kafka)?);
+        let health = Arc::new(Health::new(settings.brokers(), tell));
+        for odd in prepare(&settings, &health, access != Access::Look).await? {
+            health.odd(odd);
+        }
+        let instance = Uuid::new_v4().to_string();
+        let mut writing = Writing::default();
+        let (shared, heard, name) = (Arc::clone(&settings), Arc::clone(&health), instance.clone());
+        let layout = if let Some(id) = publisher {
+            let started = blocking(move || Ok(start(&shared, &heard, id, &name, false)?)).await?;
+            let Started { writer, layout, recovered } = started;
+            writing = Writing { writer: Some(Arc::new(writer)), recovered: Some(recovered), ..writing };
+            layout
+        } else {
+            blocking(move || match Progress::read(&shared, &heard)?.layout {
+                Some(layout) => Ok(layout),
+                None if access == Access::Look => Err(KafkaLogError::Topic {
+                    topic: shared.names.progress.clone(),
+                    problem: "has no stream yet: nothing was published".to_owned(),
+                }
+                .into()),
+                None => Ok(start::settle(&shared, &heard, 1)?),
+            })
+            .await?
+        };
+        let (shared, heard) = (Arc::clone(&settings), Arc::clone(&health));
+        let marks = blocking(move || Ok(read::all_watermarks(&shared, &heard)?)).await?;
+        let bounds = marks.into_iter().map(|(at, (begin, end))| (at, Bounds { at, begin, end })).collect();
+        let admin = settings
+            .client()
+            .create_with_context(Context(Arc::clone(&health)))
+            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
+        Ok(Self {
+            settings,
+            health,
+            stream: layout.stream,
+            most_publishers: layout.most_publishers,
+            publisher,
+            instance,
+            writing: tokio::sync::Mutex::new(writing),
+            reader: Arc::default(),
+            admin,
+            bounds: Mutex::new(bounds),
+            trimmed_at: Mutex::default(),
+            membership: OnceLock::new(),
+        })
+    }
+
+    fn lock_bounds(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Bounds>> {
+        // Every change replaces one number: what a panicking holder leaves is whole.
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lift_ends(&self, ends: &Offsets) {
+        let mut bounds = self.lock_bounds();
+        for (&at, &end) in ends {
+            let bounds = bounds.entry(at).or_insert(Bounds { at, begin: Offset::default(), end });
+            bounds.end = end.max(bounds.end);
+        }
+    }
+
+    /// One transaction, to its end.
+    async fn transact(&self, writer: Arc<Writer>, append: Append, now_millis: i64) -> Result<Offsets, LogError> {
+        let index = self.publisher.map_or(0, |publisher| publisher.index);
+        failpoint::hit("append.before");
+        let sending = Arc::clone(&writer);
+        let sent = blocking(move || Ok(sending.send(&append, index, now_millis)?)).await;
+        if let Err(error) = sent {
+            self.abort(writer).await;
+            return Err(error);
+        }
+        failpoint::hit("kafka.sent");
+        loop {
+            let committing = Arc::clone(&writer);
+            match blocking(move || Ok(committing.commit()?)).await {
+                Ok(Step::Done) => break,
+                // It may have landed: only the same question again can tell, never an abort.
+                Ok(Step::Again) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    if matches!(error, LogError::Kafka(KafkaLogError::Aborted { .. })) {
+                        self.abort(writer).await;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        failpoint::hit("append.after");
+        Ok(writer.ends())
+    }
+
+    /// Gives a transaction up, so that readers need not wait until the broker does.
+    async fn abort(&self, writer: Arc<Writer>) {
+        for _ in 0..ABORT_TRIES {
+            let aborting = Arc::clone(&writer);
+            match blocking(move || Ok(aborting.abort()?)).await {
+                Ok(Step::Done) => return,
+                Ok(Step::Again) => {}
+                Err(error) => {
+                    debug!(%error, "a transaction is left to the broker");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Where records may leave, if it is time to look.
+    fn is_time_to_trim(&self, age: Duration) -> bool {
+        let mut trimmed_at = self.trimmed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let interval = (age / 10).clamp(TRIM_INTERVALS.0, TRIM_INTERVALS.1);
+        let is_time = trimmed_at.is_none_or(|at| at.elapsed() >= interval);
+        if is_time {
+            *trimmed_at = Some(Instant::now());
+        }
+        is_time
+    }
+
+    /// Runs `work` on the reader, which is made when it is first needed.
+    async fn with_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Reader) -> Result<T, KafkaLogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (reader, settings, health) =
+            (Arc::clone(&self.reader), Arc::clone(&self.settings), Arc::clone(&self.health));
+        blocking(move || {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = match reader.take() {
+                Some(reader) => reader,
+                None => Reader::open(&settings, &health)?,
+            };
+            Ok(work(reader.insert(opened))?)
+        })
+        .await
+    }
+
+    async fn delete_below(&self, targets: &Offsets) -> Result<u64, LogError> {
+        let failed = |source| KafkaLogError::Operation {
+            operation: "let old records go".to_owned(),
+            brokers: self.settings.brokers(),
+            source,
+        };
+        let list = read::list(&self.settings, targets).map_err(failed)?;
+        let options = AdminOptions::new().request_timeout(Some(2 * CALL_TIMEOUT));
+        let deleted = self.admin.delete_records(&list, &options).await.map_err(failed)?;
+        let mut bounds = self.lock_bounds();
+        let mut records = 0;
+        for element in deleted.elements() {
+            let Some(at) = self.settings.names.at(element.topic(), element.partition()) else { continue };
+            let (KafkaOffset::Offset(begin), Some(bounds)) = (element.offset(), bounds.get_mut(&at)) else { continue };
+            let begin = Offset(u64::try_from(begin).unwrap_or_default());
+            records += begin.0.saturating_sub(bounds.begin.0);
+            bounds.begin = begin.max(bounds.begin);
+        }
+        Ok(records)
+    }
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    async fn append(&self, append: Append) -> Result<Offsets, LogError> {
+        let mut writing = self.writing.lock().await;
+        let writer = writing.writer.clone();
+        let writer =
+            writer.ok_or_else(|| KafkaLogError::Fenced { reason: "the publisher has not started".to_owned() })?;
+        let now_millis = (now_micros() / 1000).max(writing.last_millis);
+        let appended = self.transact(writer, append, now_millis).await;
+        match &appended {
+            Ok(ends) => {
+                writing.last_millis = now_millis;
+                self.lift_ends(ends);
+            }
+            Err(_) => writing.writer = None,
+        }
+        appended
+    }
+
+    async fn recover(&self) -> Result<Recovered, LogError> {
+        let (settings, health) = (Arc::clone(&self.settings), Arc::clone(&self.health));
+        let Some(id) = self.publisher else {
+            return blocking(move || Ok(of_all(Progress::read(&settings, &health)?))).await;
+        };
+        let mut writing = self.writing.lock().await;
+        if let Some(recovered) = writing.recovered.take() {
+            return Ok(recovered);
+        }
+        // The old producer goes first, so that it cannot fence the new one.
+        writing.writer = None;
+        let instance = self.instance.clone();
+        let started = blocking(move || Ok(start(&settings, &health, id, &instance, true)?)).await?;
+        if started.layout.stream != self.stream {
+            return Err(KafkaLogError::TakenOver { index: id.index, count: id.count }.into());
+        }
+        writing.writer = Some(Arc::new(started.writer));
+        Ok(started.recovered)
+    }
+
+    async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
+        let (settings, health) = (Arc::clone(&self.settings), Arc::clone(&self.health));
+        let bounds = self.lock_bounds().clone();
+        let archived = archived.clone();
+        let (pending, ends) = blocking(move || {
+            let mut pending = Vec::new();
+            let mut ends = Offsets::new();
+            let mut from: BTreeMap<&str, BTreeMap<i32, KafkaOffset>> = BTreeMap::new();
+            for (&at, bounds) in &bounds {
+                let offset = archived.get(&at).copied().unwrap_or_default();
+                ends.insert(at, offset);
+                let start = read::to_kafka(offset.max(bounds.begin));
+                from.entry(settings.names.of(at.topic)).or_default().insert(progress::partition(at.partition), start);
+            }
+            for (topic, partitions) in &from {
+                scan::scan(&settings, &health, topic, partitions, |message| {
+                    let Some(record) = read::take(&settings, message)? else { return Ok(()) };
+                    ends.insert(record.at, record.offset.next());
+                    let header = record.header;
+                    pending.push(PendingRecord {
+                        at: record.at,
+                        publisher: header.publisher,
+                        seq: header.seq,
+                        file: header.file,
+                        rows: header.rows,
+                    });
+                    Ok(())
+                })?;
+            }
+            Ok((pending, ends))
+        })
+        .await?;
+        let mut bounds = self.lock_bounds();
+        for (at, end) in ends {
+            // Behind the last record: markers of transactions have offsets, too.
+            if let Some(bounds) = bounds.get_mut(&at) {
+                bounds.end = end;
+            }
+        }
+        Ok(pending)
+    }
+
+    async fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {
+        loop {
+            let wanted = from.clone();
+            let records = self.with_reader(move |reader| reader.read(&wanted, max_bytes)).await?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+        }
+    }
+
+    async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
+        if !self.is_time_to_trim(retention.age) {
+            return Ok(0);
+        }
+        let age_millis = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
+        let oldest_millis = (now_micros() / 1000).saturating_sub(age_millis);
+        let limit = archived.clone();
+        let membership = self.membership.get().cloned();
+        let looked = self
+            .with_reader(move |reader| {
+                match membership {
+                    Some(membership) => membership.note_archived(&archived),
+                    None => reader.note_archived(&archived),
+                }
+                reader.younger_than(&archived, oldest_millis)
+            })
+            .await;
+        let bounds = self.lock_bounds().clone();
+        let trimmed = match looked {
+            Ok(younger) => {
+                let target = |(at, offset): (TopicPartition, Offset)| {
+                    let target = offset.min(limit.get(&at).copied().unwrap_or_default());
+                    let begin = bounds.get(&at).map_or(Offset::default(), |bounds| bounds.begin);
+                    (target > begin).then_some((at, target))
+                };
+                let targets: Offsets = younger.into_iter().filter_map(target).collect();
+                if targets.is_empty() { Ok(0) } else { self.delete_below(&targets).await }
+            }
+            Err(error) => Err(error),
+        };
+        // Old records that stay are no reason to stop.
+        Ok(trimmed.unwrap_or_else(|error| {
+            warn!(error = crate::pipeline::chain(&error), "old records stay on Kafka for now");
+            0
+        }))
+    }
+
+    fn join(&self) -> Result<Arc<Membership>, LogError> {
+        let membership = Arc::new(Membership::join(&self.settings, &self.health)?);
+        // A log joins once: a second place would have nobody who keeps it.
+        let _ = self.membership.set(Arc::clone(&membership));
+        Ok(membership)
+    }
+
+    fn state(&self) -> LogState {
+        LogState {
+            kind: "kafka",
+            stream: self.stream,
+            publishers: self.most_publishers,
+            partitions: self.lock_bounds().values().copied().collect(),
+            disk_bytes: 0,
+            trouble: self.health.trouble(),
+        }
+    }
+}
+
+/// Progress of all publishers, for those who only look.
+fn of_all(progress: Progress) -> Recovered {
+    let mut all = Recovered { next_seqs: progress.next_seqs(), ..Recovered::default() };
+    for kept in progress.publishers.into_values() {
+        let Recovered { publisher, files, .. } = start::recovered(kept, PublisherProgress::default());
+        if all.publisher == PublisherProgress::default() {
+            all.publisher = publisher;
+        }
+        all.files.extend(files);
+    }
+    all.files.sort_by_key(|file| file.sequence);
+    all
+}
+
+/// Topics as they must be; waits some time for a broker that does not answer.
+async fn prepare(settings: &Arc<Settings>, health: &Arc<Health>, may_make: bool) -> Result<Vec<String>, LogError> {
+    let began = Instant::now();
+    loop {
+        match topics::prepare(settings, health, may_make).await {
+            Ok(odd) => {
+                health.good();
+                return Ok(odd);
+            }
+            Err(error) if error.is_passing() && began.elapsed() < START_PATIENCE => {
+                health.bad("no answer");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(work).await.map_err(LogError::Panicked)?
+}

@@ -1,0 +1,169 @@
+//! A place in a consumer group: which partitions are ours. It reads no record; the reader does, from the archive's offsets.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use millstream_core::ids::TopicPartition;
+use millstream_core::progress::Offsets;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::error::{KafkaLogError, Kind};
+use super::health::{Health, log_line};
+use super::read::list;
+use super::settings::{Names, Settings};
+
+/// How long one look at the group takes.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A place in the group; left when it is dropped.
+pub(crate) struct Membership {
+    consumer: BaseConsumer<GroupContext>,
+    settings: Arc<Settings>,
+    health: Arc<Health>,
+    ended: AtomicBool,
+}
+
+impl Membership {
+    /// Asks for a place.
+    pub(super) fn join(settings: &Arc<Settings>, health: &Arc<Health>) -> Result<Self, KafkaLogError> {
+        let context = GroupContext {
+            names: settings.names.clone(),
+            patience: settings.kafka.session_timeout / 2,
+            health: Arc::clone(health),
+            wanted: watch::Sender::new(BTreeSet::new()),
+            settled: watch::Sender::new(BTreeSet::new()),
+        };
+        let mut config = settings.consumer();
+        config
+            .set("client.id", "millstream-group")
+            // Nothing is fetched: every partition is paused.
+            .set("auto.offset.reset", "latest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("max.poll.interval.ms", "300000");
+        let consumer: BaseConsumer<GroupContext> = config
+            .create_with_context(context)
+            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
+        let topics = [settings.names.rows.as_str(), settings.names.rejects.as_str()];
+        consumer.subscribe(&topics).map_err(|source| KafkaLogError::Operation {
+            operation: format!("join the group `{}`", settings.kafka.group),
+            brokers: settings.brokers(),
+            source,
+        })?;
+        Ok(Self { consumer, settings: Arc::clone(settings), health: Arc::clone(health), ended: AtomicBool::new(false) })
+    }
+
+    /// The partitions that the group gives us.
+    pub(crate) fn wanted(&self) -> watch::Receiver<BTreeSet<TopicPartition>> {
+        self.consumer.context().wanted.subscribe()
+    }
+
+    /// Tells that these partitions are received and no others.
+    pub(crate) fn settled(&self, partitions: &BTreeSet<TopicPartition>) {
+        self.consumer.context().settled.send_if_modified(|known| {
+            let is_new = known != partitions;
+            if is_new {
+                known.clone_from(partitions);
+            }
+            is_new
+        });
+    }
+
+    /// Leaves at the next look at the group.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Keeps the place until it is ended or the group refuses us. Blocks: for a thread of its own.
+    pub(crate) fn keep(&self) -> Result<(), KafkaLogError> {
+        while !self.ended.load(Ordering::Relaxed) {
+            match self.consumer.poll(POLL) {
+                Some(Err(error)) if Kind::of(&error) == Kind::Right => {
+                    let operation = format!("join the group `{}`", self.settings.kafka.group);
+                    return Err(KafkaLogError::NotPermitted { operation, reason: error.to_string() });
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    let source = KafkaError::MessageConsumptionFatal(code);
+                    let operation = format!("stay in the group `{}`", self.settings.kafka.group);
+                    return Err(KafkaLogError::Operation { operation, brokers: self.settings.brokers(), source });
+                }
+                Some(Err(error)) => self.health.bad(&error.to_string()),
+                Some(Ok(_)) | None => {}
+            }
+        }
+        self.consumer.unsubscribe();
+        Ok(())
+    }
+
+    /// Tells the group how far the archive is, for tools that show lag; nothing depends on it.
+    pub(super) fn note_archived(&self, archived: &Offsets) {
+        let noted = list(&self.settings, archived).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        if let Err(error) = noted {
+            debug!(%error, "the group's offsets are not noted");
+        }
+    }
+}
+
+/// Hears what the group gives and takes.
+struct GroupContext {
+    names: Names,
+    patience: Duration,
+    health: Arc<Health>,
+    wanted: watch::Sender<BTreeSet<TopicPartition>>,
+    settled: watch::Sender<BTreeSet<TopicPartition>>,
+}
+
+impl GroupContext {
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<TopicPartition> {
+        list.elements().iter().filter_map(|element| self.names.at(element.topic(), element.partition())).collect()
+    }
+
+    /// Waits until nobody here works on these partitions; not for ever, for the group waits meanwhile.
+    fn let_go(&self, partitions: &[TopicPartition]) {
+        let began = Instant::now();
+        while partitions.iter().any(|at| self.settled.borrow().contains(at)) {
+            if began.elapsed() > self.patience {
+                warn!("partitions are handed over before their rows are archived; the next owner reads them again");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(&self.health, level, facility, message);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            let partitions = self.partitions(list);
+            self.wanted.send_modify(|wanted| wanted.retain(|at| !partitions.contains(at)));
+            self.let_go(&partitions);
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                if let Err(error) = consumer.pause(list) {
+                    warn!(%error, "partitions could not be paused; their records are read twice and dropped");
+                }
+                let partitions = self.partitions(list);
+                self.wanted.send_modify(|wanted| wanted.extend(partitions));
+            }
+            Rebalance::Error(error) => self.health.bad(&error.to_string()),
+            Rebalance::Revoke(_) => {}
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the publishers of a stream keep on Kafka: the topics of progress and dedup, read and written.
+//!
+//! Partition `i` of both is written by publisher `i` alone; the layout of the stream (its id and the number of publishers)
+//! stands in the last partition of the topic of progress, where no publisher's open transaction can hide it, and is written
+//! under the transactional id of the start only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use millstream_core::dedup::KeyHash;
+use millstream_core::ids::StreamId;
+use millstream_core::progress::{FileProgress, PublisherProgress};
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::Offset;
+use serde::{Deserialize, Serialize};
+
+use super::error::KafkaLogError;
+use super::health::Health;
+use super::scan::{damaged, scan};
+use super::settings::{LAYOUT_PARTITION, Settings};
+use crate::table::Seqs;
+
+/// Keys of the topic of progress.
+pub(super) const LAYOUT_KEY: &str = "stream";
+pub(super) const INSTANCE_KEY: &str = "instance";
+pub(super) const PUBLISHER_KEY: &str = "publisher";
+const FILE_KEY: &str = "file/";
+
+/// Version of what stands in these topics.
+pub(super) const FORMAT: u32 = 1;
+
+/// What a stream is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layout {
+    pub(super) format: u32,
+    pub(super) stream: StreamId,
+    /// How many publishers share the files.
+    pub(super) publishers: u32,
+    /// The most that there ever were.
+    pub(super) most_publishers: u32,
+    /// Whether files are just being given to other publishers: nobody may publish.
+    pub(super) moving: bool,
+}
+
+/// What one publisher keeps.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Which process publishes, or published last.
+    pub(super) instance: Option<String>,
+    pub(super) publisher: Option<PublisherProgress>,
+    /// By name.
+    pub(super) files: BTreeMap<String, FileProgress>,
+}
+
+/// What the topic of progress holds.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) layout: Option<Layout>,
+    pub(super) publishers: BTreeMap<u32, Kept>,
+}
+
+impl Progress {
+    /// Reads the topic to its end. Blocks.
+    pub(super) fn read(settings: &Settings, health: &Arc<Health>) -> Result<Self, KafkaLogError> {
+        let all = (0..=LAYOUT_PARTITION).map(partition).map(|partition| (partition, Offset::Beginning)).collect();
+        let mut progress = Self::default();
+        scan(settings, health, &settings.names.progress, &all, |message| progress.take(message))?;
+        match &progress.layout {
+            Some(layout) if layout.format > FORMAT => Err(KafkaLogError::Topic {
+                topic: settings.names.progress.clone(),
+                problem: format!(
+                    "has format {}, and this version of millstream knows formats up to {FORMAT}: use the version that wrote it",
+                    layout.format
+                ),
+            }),
+            Some(_) | None => Ok(progress),
+        }
+    }
+
+    /// Seq of the next record of each partition, of every publisher.
+    pub(super) fn next_seqs(&self) -> Seqs {
+        let of = |(&publisher, kept): (&u32, &Kept)| {
+            let next = kept.publisher.iter().flat_map(|progress| progress.next_seq.clone());
+            next.map(|(at, next)| ((at, publisher), next)).collect::<Vec<_>>()
+        };
+        self.publishers.iter().flat_map(of).collect()
+    }
+
+    /// Takes in one record; a later one replaces an earlier one with the same key.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), KafkaLogError> {
+        let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+        let key = key.ok_or_else(|| damaged(message, "a key"))?;
+        let kept = self.publishers.entry(u32::try_from(message.partition()).unwrap_or_default()).or_default();
+        let value = message.payload();
+        let unreadable = |_| damaged(message, "a value");
+        match (key, value) {
+            (LAYOUT_KEY, Some(value)) => self.layout = Some(serde_json::from_slice(value).map_err(unreadable)?),
+            (INSTANCE_KEY, Some(value)) => kept.instance = Some(String::from_utf8_lossy(value).into_owned()),
+            (PUBLISHER_KEY, Some(value)) => kept.publisher = Some(serde_json::from_slice(value).map_err(unreadable)?),
+            (key, Some(value)) if key.starts_with(FILE_KEY) => {
+                let file: FileProgress = serde_json::from_slice(value).map_err(unreadable)?;
+                kept.files.insert(file.file.clone(), file);
+            }
+            (key, None) => {
+                if let Some(file) = key.strip_prefix(FILE_KEY) {
+                    kept.files.remove(file);
+                }
+            }
+            // A later version of the same format may keep more.
+            (_, Some(_)) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Reads the dedup state of a publisher. Blocks.
+pub(super) fn read_dedup(
+    settings: &Settings,
+    health: &Arc<Health>,
+    publisher: u32,
+) -> Result<Vec<(KeyHash, i64)>, KafkaLogError> {
+    let from = BTreeMap::from([(partition(publisher), Offset::Beginning)]);
+    let mut keys: HashMap<KeyHash, i64> = HashMap::new();
+    scan(settings, health, &settings.names.dedup, &from, |message| {
+        let key = message.key().and_then(|key| KeyHash::try_from(key).ok());
+        let key = key.ok_or_else(|| damaged(message, "a dedup key"))?;
+        match message.payload() {
+            Some(time) => {
+                let time = time.try_into().map_err(|_| damaged(message, "a dedup time"))?;
+                keys.insert(key, i64::from_le_bytes(time));
+            }
+            None => drop(keys.remove(&key)),
+        }
+        Ok(())
+    })?;
+    Ok(keys.into_iter().collect())
+}
+
+/// Key of the progress of a file.
+pub(super) fn file_key(file: &str) -> String {
+    format!("{FILE_KEY}{file}")
+}
+
+/// Number of a partition as Kafka's clients have it.
+pub(super) fn partition(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Which publisher of `count` a file belongs to.
+pub(crate) fn owner(file: &str, count: u32) -> u32 {
+    let hash = millstream_core::ids::hash_of_name(file);
+    u32::try_from(hash % u64::from(count.max(1))).unwrap_or_default()
+}

@@ -1,0 +1,226 @@
+//! How a publisher starts: it takes its transactional id, which fences whoever had it, and then reads what is true.
+//!
+//! The layout of the stream changes under a transactional id of its own, in two steps: first it says that files are being
+//! moved, so that no publisher goes on; then every old publisher is fenced and read, and the files are given to their new
+//! owners. A publisher looks at the layout once more after its first transaction: either it sees that files are being moved,
+//! or whoever moves them has fenced it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_core::ids::StreamId;
+use millstream_core::progress::{FileProgress, PublisherProgress};
+use tracing::info;
+use uuid::Uuid;
+
+use super::error::KafkaLogError;
+use super::health::Health;
+use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, read_dedup};
+use super::settings::Settings;
+use super::write::{Step, Writer};
+use crate::failpoint;
+use crate::stream::{PublisherId, Recovered};
+
+/// How often a start is tried when others start at the same moment.
+const TRIES: u32 = 20;
+
+/// How often the end of a short transaction is asked for.
+const COMMIT_TRIES: u32 = 12;
+
+/// A publisher that may publish.
+pub(super) struct Started {
+    pub(super) writer: Writer,
+    pub(super) layout: Layout,
+    pub(super) recovered: Recovered,
+}
+
+/// Takes the place of publisher `id` of the stream and reads what it must know. `instance` names this process; `was_started` tells
+/// that it held the place before, so that another process in it is not pushed out again. Blocks.
+pub(super) fn start(
+    settings: &Arc<Settings>,
+    health: &Arc<Health>,
+    id: PublisherId,
+    instance: &str,
+    was_started: bool,
+) -> Result<Started, KafkaLogError> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let progress = Progress::read(settings, health)?;
+        if was_started {
+            check_place(&progress, id, instance)?;
+        }
+        let layout = match &progress.layout {
+            Some(layout) if layout.publishers == id.count && !layout.moving => layout.clone(),
+            Some(_) | None => match settle(settings, health, id.count) {
+                Ok(layout) => layout,
+                // Another process settles at the same moment.
+                Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        match take_place(settings, health, id, instance, was_started, &layout) {
+            Ok(Some(started)) => return Ok(started),
+            Ok(None) => {}
+            Err(error @ KafkaLogError::Fenced { .. }) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| KafkaLogError::Fenced { reason: "other publishers start over and over".to_owned() }))
+}
+
+/// None when the layout changed meanwhile.
+fn take_place(
+    settings: &Arc<Settings>,
+    health: &Arc<Health>,
+    id: PublisherId,
+    instance: &str,
+    was_started: bool,
+    layout: &Layout,
+) -> Result<Option<Started>, KafkaLogError> {
+    let writer = Writer::open(settings, health, &transactional_id(layout.stream, id.index))?;
+    failpoint::hit("kafka.fenced");
+    let progress = Progress::read(settings, health)?;
+    if was_started {
+        check_place(&progress, id, instance)?;
+    }
+    writer.begin()?;
+    writer.put_instance(id.index, instance)?;
+    commit(&writer)?;
+    // Not before the instance is seen by all: see above.
+    let mut progress = Progress::read(settings, health)?;
+    if progress.layout.as_ref() != Some(layout) {
+        return Ok(None);
+    }
+    let known_schema =
+        progress.publishers.values().filter_map(|kept| kept.publisher.as_ref()?.known_schema.clone()).next();
+    let next_seqs = progress.next_seqs();
+    let kept = progress.publishers.remove(&id.index).unwrap_or_default();
+    let dedup = if settings.has_dedup { read_dedup(settings, health, id.index)? } else { Vec::new() };
+    let first = PublisherProgress { next_sequence: u64::from(id.index), known_schema, ..PublisherProgress::default() };
+    let recovered = Recovered { dedup, next_seqs, ..recovered(kept, first) };
+    info!(publisher = id.index, publishers = id.count, stream = %layout.stream, "publishing");
+    Ok(Some(Started { writer, layout: layout.clone(), recovered }))
+}
+
+/// What a publisher kept, as it goes on with it; `first` is where a new one begins.
+pub(super) fn recovered(kept: Kept, first: PublisherProgress) -> Recovered {
+    let mut files: Vec<FileProgress> = kept.files.into_values().collect();
+    files.sort_by_key(|file| file.sequence);
+    Recovered { publisher: kept.publisher.unwrap_or(first), files, ..Recovered::default() }
+}
+
+/// Whether the place is still ours.
+fn check_place(progress: &Progress, id: PublisherId, instance: &str) -> Result<(), KafkaLogError> {
+    let found = progress.publishers.get(&id.index).and_then(|kept| kept.instance.as_deref());
+    if found == Some(instance) { Ok(()) } else { Err(KafkaLogError::TakenOver { index: id.index, count: id.count }) }
+}
+
+/// Makes the stream, or gives its files to another number of publishers.
+pub(super) fn settle(settings: &Arc<Settings>, health: &Arc<Health>, count: u32) -> Result<Layout, KafkaLogError> {
+    let writer = Writer::open(settings, health, &format!("millstream-{}-start", settings.names.rows))?;
+    let progress = Progress::read(settings, health)?;
+    let Some(before) = progress.layout else {
+        let stream = StreamId(Uuid::new_v4());
+        let layout = Layout { format: FORMAT, stream, publishers: count, most_publishers: count, moving: false };
+        put_layout(&writer, &layout)?;
+        info!(%stream, publishers = count, "stream made");
+        return Ok(layout);
+    };
+    if before.publishers == count && !before.moving {
+        return Ok(before);
+    }
+    info!(before = before.publishers, now = count, "files are given to another number of publishers");
+    let most_publishers = before.most_publishers.max(count);
+    let moving = Layout { publishers: count, most_publishers, moving: true, ..before };
+    put_layout(&writer, &moving)?;
+    failpoint::hit("kafka.moving");
+    for index in 0..most_publishers {
+        drop(Writer::open(settings, health, &transactional_id(moving.stream, index))?);
+    }
+    let progress = Progress::read(settings, health)?;
+    let settled = Layout { moving: false, ..moving };
+    writer.begin()?;
+    for (from, to, file) in moves(&progress.publishers, count) {
+        writer.put_progress(from, &file_key(&file.file), None)?;
+        let value = serde_json::to_vec(file).unwrap_or_default();
+        writer.put_progress(to, &file_key(&file.file), Some(&value))?;
+    }
+    writer.put_layout(&settled)?;
+    commit(&writer)?;
+    Ok(settled)
+}
+
+/// Files that belong to another publisher from now on.
+fn moves(publishers: &BTreeMap<u32, Kept>, count: u32) -> Vec<(u32, u32, &FileProgress)> {
+    let mut moves = Vec::new();
+    for (&from, kept) in publishers {
+        for file in kept.files.values() {
+            let to = owner(&file.file, count);
+            if to != from {
+                moves.push((from, to, file));
+            }
+        }
+    }
+    moves
+}
+
+fn put_layout(writer: &Writer, layout: &Layout) -> Result<(), KafkaLogError> {
+    writer.begin()?;
+    writer.put_layout(layout)?;
+    commit(writer)
+}
+
+/// Brings a short transaction to its end.
+fn commit(writer: &Writer) -> Result<(), KafkaLogError> {
+    for _ in 0..COMMIT_TRIES {
+        if writer.commit()? == Step::Done {
+            return Ok(());
+        }
+    }
+    Err(KafkaLogError::Aborted { reason: "the broker does not answer".to_owned() })
+}
+
+fn transactional_id(stream: StreamId, index: u32) -> String {
+    format!("millstream-{stream}-{index}")
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::progress::{FilePhase, Outcomes};
+
+    use super::*;
+
+    fn kept(files: &[&str]) -> Kept {
+        let file = |name: &&str| {
+            let progress = FileProgress {
+                file: (*name).to_owned(),
+                sequence: 0,
+                size: 1,
+                tag: String::new(),
+                found_at_micros: 0,
+                phase: FilePhase::Finished,
+                rows: Some(1),
+                next_row: 1,
+                rules_hash: None,
+                engine: None,
+                outcomes: Outcomes::default(),
+            };
+            ((*name).to_owned(), progress)
+        };
+        Kept { files: files.iter().map(file).collect(), ..Kept::default() }
+    }
+
+    #[test]
+    fn every_file_has_one_owner_and_only_files_with_another_one_move() {
+        let names: Vec<String> = (0..50).map(|n| format!("data/{n}.parquet")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let publishers = BTreeMap::from([(0, kept(&names))]);
+        let moved = moves(&publishers, 3);
+        assert!(!moved.is_empty() && moved.len() < names.len());
+        for name in &names {
+            let to = moved.iter().find(|(_, _, file)| file.file == **name).map_or(0, |(_, to, _)| *to);
+            assert_eq!(to, owner(name, 3), "{name}");
+        }
+        assert!(moves(&publishers, 1).is_empty());
+    }
+}

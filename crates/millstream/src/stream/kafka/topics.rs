@@ -1,0 +1,201 @@
+//! The topics of a pipeline: made as they must be, or checked whether they are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+use tracing::{info, warn};
+
+use super::error::{KafkaLogError, Kind};
+use super::health::{Context, Health};
+use super::progress::partition;
+use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, MAX_PUBLISHERS, RECORD_ROOM_BYTES, Settings};
+use crate::stream::LogError;
+
+/// A topic as it must be.
+struct Wanted {
+    name: String,
+    partitions: u32,
+    is_compacted: bool,
+}
+
+/// Makes the topics that are not there (if it may), and checks those that are. Gives what is odd about them, in words.
+pub(super) async fn prepare(
+    settings: &Settings,
+    health: &Arc<Health>,
+    may_make: bool,
+) -> Result<Vec<String>, LogError> {
+    let admin: AdminClient<Context> = settings
+        .client()
+        .create_with_context(Context(Arc::clone(health)))
+        .map_err(|error| LogError::from(KafkaLogError::Settings { reason: error.to_string() }))?;
+    let admin = Arc::new(admin);
+    let wanted = wanted(settings);
+    let mut partitions = look(settings, health, &admin).await?;
+    let missing: Vec<&Wanted> = wanted.iter().filter(|topic| !partitions.contains_key(&topic.name)).collect();
+    if let (Some(first), false) = (missing.first(), may_make) {
+        let problem = "is not there: was it deleted, or has the pipeline never run on this cluster?".to_owned();
+        return Err(KafkaLogError::Topic { topic: first.name.clone(), problem }.into());
+    }
+    if !missing.is_empty() {
+        create(settings, &admin, &missing).await?;
+        partitions = look(settings, health, &admin).await?;
+    }
+    for topic in &wanted {
+        check_partitions(topic, partitions.get(&topic.name).copied())?;
+    }
+    check_settings(settings, &admin, &wanted).await
+}
+
+fn wanted(settings: &Settings) -> Vec<Wanted> {
+    let names = &settings.names;
+    let topic = |name: &str, partitions, is_compacted| Wanted { name: name.to_owned(), partitions, is_compacted };
+    let mut wanted = vec![topic(&names.rows, settings.partitions, false)];
+    if !settings.kafka.foreign {
+        wanted.push(topic(&names.progress, LAYOUT_PARTITION + 1, true));
+    }
+    wanted.push(topic(&names.rejects, 1, false));
+    if settings.has_dedup {
+        wanted.push(topic(&names.dedup, MAX_PUBLISHERS, true));
+    }
+    wanted
+}
+
+/// Partitions of every topic that we may see.
+async fn look(
+    settings: &Settings,
+    health: &Arc<Health>,
+    admin: &Arc<AdminClient<Context>>,
+) -> Result<HashMap<String, usize>, LogError> {
+    let client = Arc::clone(admin);
+    let metadata = super::blocking(move || Ok(client.inner().fetch_metadata(None, CALL_TIMEOUT))).await?;
+    let metadata = metadata.map_err(|error| match Kind::of(&error) {
+        Kind::Login => KafkaLogError::Login { brokers: settings.brokers(), reason: health.heard(&error.to_string()) },
+        _ => KafkaLogError::Unreachable { brokers: settings.brokers(), reason: health.heard(&error.to_string()) },
+    })?;
+    Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}
+
+async fn create(settings: &Settings, admin: &AdminClient<Context>, missing: &[&Wanted]) -> Result<(), LogError> {
+    let replication = settings.kafka.replication.map_or(-1, i32::from);
+    let in_sync = settings.kafka.min_insync_replicas.map(|replicas| replicas.to_string());
+    let topics: Vec<NewTopic<'_>> = missing
+        .iter()
+        .map(|topic| {
+            let mut new = NewTopic::new(&topic.name, partition(topic.partitions), TopicReplication::Fixed(replication));
+            new.config = if topic.is_compacted {
+                vec![("cleanup.policy", "compact"), ("segment.ms", "3600000"), ("min.cleanable.dirty.ratio", "0.1")]
+            } else {
+                // What may leave is deleted once the archive holds it.
+                vec![("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
+            };
+            new.config.extend(in_sync.as_deref().map(|in_sync| ("min.insync.replicas", in_sync)));
+            new
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT)).request_timeout(Some(2 * CALL_TIMEOUT));
+    let failed = |source| KafkaLogError::Operation {
+        operation: "make the topics".to_owned(),
+        brokers: settings.brokers(),
+        source,
+    };
+    for result in admin.create_topics(&topics, &options).await.map_err(failed)? {
+        match result {
+            Ok(topic) => info!(topic, "topic made"),
+            // Another process was faster.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) if Kind::of_code(code) == Kind::Right => {
+                let operation = format!("make the topic `{topic}`");
+                return Err(KafkaLogError::NotPermitted { operation, reason: code.to_string() }.into());
+            }
+            Err((topic, code)) => {
+                let problem = format!(
+                    "cannot be made ({code}); see `stream.kafka.replication` and `min_insync_replicas`, or make it by hand with \
+                     {} partitions",
+                    missing.iter().find(|wanted| wanted.name == topic).map_or(1, |wanted| wanted.partitions)
+                );
+                return Err(KafkaLogError::Topic { topic, problem }.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_partitions(topic: &Wanted, found: Option<usize>) -> Result<(), KafkaLogError> {
+    let wrong = |problem| Err(KafkaLogError::Topic { topic: topic.name.clone(), problem });
+    match found {
+        None => wrong("is not there, though it was made: look at the broker's log".to_owned()),
+        Some(found) if found != topic.partitions as usize => wrong(format!(
+            "has {found} partitions, and {} are wanted: set `stream.partitions`, or name another `stream.topic`",
+            topic.partitions
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+async fn check_settings(
+    settings: &Settings,
+    admin: &AdminClient<Context>,
+    wanted: &[Wanted],
+) -> Result<Vec<String>, LogError> {
+    let specifiers: Vec<ResourceSpecifier<'_>> =
+        wanted.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(2 * CALL_TIMEOUT));
+    let results = match admin.describe_configs(&specifiers, &options).await {
+        Ok(results) => results,
+        Err(error) => {
+            warn!(%error, "the settings of the topics cannot be read; they are not checked");
+            return Ok(Vec::new());
+        }
+    };
+    let mut odd = Vec::new();
+    for (topic, result) in wanted.iter().zip(results) {
+        match result {
+            Ok(found) => odd.extend(check_topic(settings, topic, &found)?),
+            Err(code) => {
+                warn!(topic = topic.name, %code, "the settings of a topic cannot be read; they are not checked")
+            }
+        }
+    }
+    Ok(odd)
+}
+
+/// Refuses what would lose or stop rows; gives what is merely odd.
+fn check_topic(settings: &Settings, topic: &Wanted, found: &ConfigResource) -> Result<Option<String>, KafkaLogError> {
+    let value = |name: &str| found.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+    let wrong = |problem| Err(KafkaLogError::Topic { topic: topic.name.clone(), problem });
+    let max_bytes: u64 = value("max.message.bytes").parse().unwrap_or(u64::MAX);
+    let needed = max_message_bytes(settings);
+    if max_bytes < needed {
+        return wrong(format!(
+            "takes records of at most {max_bytes} bytes (`max.message.bytes`), and {needed} are needed: raise that, or lower \
+             `stream.max_record_bytes` to {} bytes",
+            max_bytes.saturating_sub(RECORD_ROOM_BYTES)
+        ));
+    }
+    let policy = value("cleanup.policy");
+    let is_compacted = policy.split(',').any(|part| part.trim() == "compact");
+    let deletes = policy.split(',').any(|part| part.trim() == "delete");
+    if topic.is_compacted && deletes {
+        return wrong(format!("has `cleanup.policy` {policy}, and progress must never expire: set it to `compact`"));
+    }
+    if !topic.is_compacted && is_compacted && !settings.kafka.foreign {
+        return wrong(format!("has `cleanup.policy` {policy}, which would drop rows: set it to `delete`"));
+    }
+    let retention: i64 = value("retention.ms").parse().unwrap_or(-1);
+    let expires = !topic.is_compacted && retention >= 0;
+    Ok(expires.then(|| {
+        format!(
+            "the Kafka topic `{}` lets records go after {} s whether they are archived or not (`retention.ms`); -1 lets Millstream \
+             take away what is archived",
+            topic.name,
+            retention / 1000
+        )
+    }))
+}
+
+/// Largest record with its key and headers.
+fn max_message_bytes(settings: &Settings) -> u64 {
+    settings.max_record_bytes + RECORD_ROOM_BYTES
+}

@@ -1,0 +1,271 @@
+//! Transactions: what an append carries becomes visible at once or never. Blocks, never for long: whoever waits asks again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::progress::Offsets;
+use rdkafka::ClientContext;
+use rdkafka::Message;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+
+use super::error::{KafkaLogError, Kind};
+use super::health::{Health, log_line};
+use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, file_key, partition};
+use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, Settings};
+use crate::stream::Append;
+
+/// Name of the header with the facts of a record.
+pub(super) const HEADER: &str = "millstream";
+
+/// One message of a transaction.
+struct Outgoing<'a> {
+    topic: &'a str,
+    partition: i32,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: Option<OwnedHeaders>,
+    timestamp_millis: Option<i64>,
+    /// Where it goes, if its offset is wanted.
+    at: Option<TopicPartition>,
+}
+
+/// How far a commit or an abort came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is done.
+    Done,
+    /// Nobody knows yet: ask again.
+    Again,
+}
+
+/// A producer with a transactional id, past its `init_transactions`.
+pub(super) struct Writer {
+    producer: BaseProducer<WriterContext>,
+    settings: Arc<Settings>,
+    health: Arc<Health>,
+}
+
+impl Writer {
+    /// Takes the transactional id from whoever had it, and ends the transaction that it left open. Blocks.
+    pub(super) fn open(settings: &Arc<Settings>, health: &Arc<Health>, id: &str) -> Result<Self, KafkaLogError> {
+        let context = WriterContext { health: Arc::clone(health), ends: Mutex::default() };
+        let producer: BaseProducer<WriterContext> = settings
+            .producer(id)
+            .create_with_context(context)
+            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
+        let writer = Self { producer, settings: Arc::clone(settings), health: Arc::clone(health) };
+        for _ in 0..INIT_TRIES {
+            match writer.producer.init_transactions(CALL_TIMEOUT) {
+                Ok(()) => {
+                    health.good();
+                    return Ok(writer);
+                }
+                Err(error) => match writer.judge(&error) {
+                    Verdict::Again => health.bad(&error.to_string()),
+                    Verdict::Abort | Verdict::Over => return Err(writer.error("begin to publish", error)),
+                },
+            }
+        }
+        Err(KafkaLogError::Unreachable { brokers: settings.brokers(), reason: health.heard("no answer") })
+    }
+
+    /// Begins a transaction and sends all of an append on its way.
+    pub(super) fn send(&self, append: &Append, publisher: u32, now_millis: i64) -> Result<(), KafkaLogError> {
+        self.begin()?;
+        let names = &self.settings.names;
+        for record in &append.records {
+            let facts = serde_json::to_vec(&record.header).unwrap_or_default();
+            self.put(Outgoing {
+                topic: names.of(record.at.topic),
+                partition: partition(record.at.partition),
+                key: record.key.as_deref(),
+                value: Some(&record.value),
+                headers: Some(OwnedHeaders::new_with_capacity(1).insert(Header { key: HEADER, value: Some(&facts) })),
+                timestamp_millis: Some(now_millis),
+                at: Some(record.at),
+            })?;
+        }
+        if let Some(progress) = &append.publisher {
+            self.put_progress(publisher, PUBLISHER_KEY, Some(&to_json(progress)))?;
+        }
+        for file in &append.files {
+            self.put_progress(publisher, &file_key(&file.file), Some(&to_json(file)))?;
+        }
+        for (key, time) in &append.dedup {
+            let time = time.map(i64::to_le_bytes);
+            let value = time.as_ref().map(<[u8; 8]>::as_slice);
+            self.put(Outgoing::plain(&names.dedup, partition(publisher), key, value))?;
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&self) -> Result<(), KafkaLogError> {
+        self.producer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.producer.begin_transaction().map_err(|error| self.error("begin a transaction", error))
+    }
+
+    /// Puts one entry of the topic of progress in the open transaction; without a value the key is forgotten.
+    pub(super) fn put_progress(&self, publisher: u32, key: &str, value: Option<&[u8]>) -> Result<(), KafkaLogError> {
+        self.put(Outgoing::plain(&self.settings.names.progress, partition(publisher), key.as_bytes(), value))
+    }
+
+    pub(super) fn put_layout(&self, layout: &Layout) -> Result<(), KafkaLogError> {
+        self.put_progress(LAYOUT_PARTITION, LAYOUT_KEY, Some(&to_json(layout)))
+    }
+
+    pub(super) fn put_instance(&self, publisher: u32, instance: &str) -> Result<(), KafkaLogError> {
+        self.put_progress(publisher, INSTANCE_KEY, Some(instance.as_bytes()))
+    }
+
+    fn put(&self, message: Outgoing<'_>) -> Result<(), KafkaLogError> {
+        let mut record: BaseRecord<'_, [u8], [u8], Box<Option<TopicPartition>>> =
+            BaseRecord::with_opaque_to(message.topic, Box::new(message.at)).partition(message.partition);
+        record.key = message.key;
+        record.payload = message.value;
+        record.headers = message.headers;
+        record.timestamp = message.timestamp_millis;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same)) => {
+                    // Delivered messages make room; those that cannot be delivered time out and do so, too.
+                    self.producer.poll(Duration::from_millis(20));
+                    record = same;
+                }
+                Err((error, _)) => {
+                    let error = self.error(&format!("send to the topic `{}`", message.topic), error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Tries to bring the transaction to its end. An error means that nothing of it will ever be seen (after the caller's
+    /// [`Self::abort`]) or that nobody knows, and the progress on Kafka decides.
+    pub(super) fn commit(&self) -> Result<Step, KafkaLogError> {
+        match self.producer.commit_transaction(CALL_TIMEOUT) {
+            Ok(()) => {
+                self.health.good();
+                Ok(Step::Done)
+            }
+            Err(error) => match self.judge(&error) {
+                Verdict::Again => {
+                    self.health.bad(&error.to_string());
+                    Ok(Step::Again)
+                }
+                Verdict::Abort => Err(KafkaLogError::Aborted { reason: self.health.heard(&error.to_string()) }),
+                Verdict::Over => Err(self.error("commit a transaction", error)),
+            },
+        }
+    }
+
+    /// Tries to give up the transaction.
+    pub(super) fn abort(&self) -> Result<Step, KafkaLogError> {
+        match self.producer.abort_transaction(CALL_TIMEOUT) {
+            Ok(()) => Ok(Step::Done),
+            Err(error) => match self.judge(&error) {
+                Verdict::Again => Ok(Step::Again),
+                Verdict::Abort | Verdict::Over => Err(self.error("abort a transaction", error)),
+            },
+        }
+    }
+
+    /// Offsets behind the last record of each partition that got one in the transaction that was committed last.
+    pub(super) fn ends(&self) -> Offsets {
+        self.producer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// As librdkafka tells them apart.
+    fn judge(&self, error: &KafkaError) -> Verdict {
+        match error {
+            KafkaError::Transaction(error) if error.is_fatal() => Verdict::Over,
+            KafkaError::Transaction(error) if error.txn_requires_abort() => Verdict::Abort,
+            KafkaError::Transaction(error) if error.is_retriable() => Verdict::Again,
+            // The commit was not asked for yet: messages are still on their way.
+            KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => Verdict::Again,
+            #[allow(clippy::wildcard_enum_match_arm, reason = "errors of librdkafka, which grow")]
+            _ => Verdict::Over,
+        }
+    }
+
+    fn error(&self, operation: &str, source: KafkaError) -> KafkaLogError {
+        let reason = |source: &KafkaError| {
+            let fatal = self.producer.client().fatal_error().map(|(_, reason)| reason);
+            fatal.unwrap_or_else(|| source.to_string())
+        };
+        match Kind::of(&source) {
+            Kind::Fenced => KafkaLogError::Fenced { reason: reason(&source) },
+            Kind::Right => KafkaLogError::NotPermitted { operation: operation.to_owned(), reason: reason(&source) },
+            Kind::Login => KafkaLogError::Login {
+                brokers: self.settings.brokers(),
+                reason: self.health.heard(&source.to_string()),
+            },
+            Kind::Passing | Kind::NoTopic | Kind::NoOffset => {
+                if self.producer.client().fatal_error().is_some_and(|(code, _)| Kind::of_code(code) == Kind::Fenced) {
+                    return KafkaLogError::Fenced { reason: reason(&source) };
+                }
+                KafkaLogError::Operation { operation: operation.to_owned(), brokers: self.settings.brokers(), source }
+            }
+        }
+    }
+}
+
+/// How often a transactional id is asked for, each time for [`CALL_TIMEOUT`].
+const INIT_TRIES: u32 = 6;
+
+/// What is to be done after an error of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Ask again.
+    Again,
+    /// Give the transaction up.
+    Abort,
+    /// This producer is of no use any more.
+    Over,
+}
+
+impl<'a> Outgoing<'a> {
+    fn plain(topic: &'a str, partition: i32, key: &'a [u8], value: Option<&'a [u8]>) -> Self {
+        Self { topic, partition, key: Some(key), value, headers: None, timestamp_millis: None, at: None }
+    }
+}
+
+/// Keeps the offsets that the broker gave.
+pub(super) struct WriterContext {
+    health: Arc<Health>,
+    ends: Mutex<BTreeMap<TopicPartition, Offset>>,
+}
+
+impl ClientContext for WriterContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(&self.health, level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+    }
+}
+
+impl ProducerContext for WriterContext {
+    type DeliveryOpaque = Box<Option<TopicPartition>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, at: Self::DeliveryOpaque) {
+        // A message that was not delivered makes the commit fail, which is where it is told.
+        let (Ok(message), Some(at)) = (result, *at) else { return };
+        let end = Offset(u64::try_from(message.offset()).unwrap_or_default()).next();
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = ends.entry(at).or_default();
+        *known = end.max(*known);
+    }
+}
+
+/// These types hold only numbers, texts and lists: serializing them cannot fail.
+fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}

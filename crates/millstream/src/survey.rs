@@ -1,0 +1,63 @@
+//! The books of a stream whose stages run in several processes: read again and again from the log and the archive, which know
+//! what all of them did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_core::config::Config;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::board::Board;
+use crate::durable::open_archive;
+use crate::pipeline::{PipelineError, chain};
+use crate::stop::{Phase, StopToken};
+use crate::stream::Log;
+use crate::supervise::TaskError;
+
+/// Shortest time between two surveys.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// A survey rests for this many times of what it took.
+const REST: u32 = 10;
+
+/// The surveyor.
+pub(crate) struct Survey {
+    /// The pipeline file.
+    pub(crate) config: Arc<Config>,
+    /// The log, opened by one who only looks.
+    pub(crate) log: Arc<dyn Log>,
+    /// Where the books go.
+    pub(crate) board: Arc<Board>,
+}
+
+impl Survey {
+    /// Surveys until `stop` says so.
+    pub(crate) async fn run(self, mut stop: StopToken) -> Result<(), TaskError> {
+        loop {
+            let began = Instant::now();
+            if let Err(error) = self.once().await {
+                // The books stay as they were; what keeps the log from working is told by those who work with it.
+                warn!(error = chain(&error), "the books over all processes cannot be read; trying again");
+            }
+            tokio::select! {
+                () = stop.reached(Phase::Drain) => return Ok(()),
+                () = tokio::time::sleep(INTERVAL.max(began.elapsed() * REST)) => {}
+            }
+        }
+    }
+
+    /// The archive first: whatever it holds was published before the progress that is read next.
+    async fn once(&self) -> Result<(), PipelineError> {
+        self.board.survey_begins();
+        let state = self.log.state();
+        let opened = open_archive(&self.config, state.stream, state.publishers).await?;
+        let recovered = self.log.recover().await?;
+        let mut pending = self.log.pending(&opened.archived).await?;
+        pending.retain(|record| {
+            recovered.next_seqs.get(&(record.at, record.publisher)).is_some_and(|&next| record.seq < next)
+        });
+        self.board.survey_ends(&recovered, &pending, &opened.archive, &self.log.state().partitions);
+        Ok(())
+    }
+}
