@@ -127,7 +127,7 @@ launch() {
     (
         set -m
         # shellcheck disable=SC2086
-        exec "$java" ${KAFKA_HEAP_OPTS:--Xmx512m} $archive -XX:+ExitOnOutOfMemoryError ${KAFKA_OPTS:-} \
+        exec "$java" ${KAFKA_HEAP_OPTS:--Xmx512m} ${archive:+"$archive"} -XX:+ExitOnOutOfMemoryError ${KAFKA_OPTS:-} \
             "-Dlog4j2.configurationFile=$here/log4j2.properties" -cp "$(class_path)" \
             kafka.Kafka "$folder/server.properties" </dev/null >>"$folder/server.log" 2>&1 &
         echo $! >"$folder/pid"
