@@ -22,8 +22,8 @@ def differences(archive: Archive, outcomes: Outcomes, partition_by_month: bool) 
         database.register("rejects", _rejects(archive))
         for name in ["delivered", "rejected", "duplicate", "filtered"]:
             database.register(name, getattr(outcomes, name))
-        found = _identities(database, "archived", "delivered")
-        found += _identities(database, "rejects", "rejected")
+        found = identities(database, "archived", "delivered")
+        found += identities(database, "rejects", "rejected")
         found += _values(database, archive, outcomes, partition_by_month)
         found += _reasons(database)
         return found
@@ -37,8 +37,8 @@ def _rejects(archive: Archive) -> pa.Table:
     return pa.schema(kinds.items()).empty_table()
 
 
-def _identities(database: duckdb.DuckDBPyConnection, table: str, expected: str) -> list[str]:
-    """Rows that are twice in the table, missing from it, or in it although they belong elsewhere."""
+def identities(database: duckdb.DuckDBPyConnection, table: str, expected: str, complete: bool = True) -> list[str]:
+    """Rows that are twice in the table, missing from it (if it must be `complete`), or in it although they belong elsewhere."""
     found = []
     twice = database.execute(
         f"SELECT _file, _row, count(*) FROM {table} GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"
@@ -48,7 +48,7 @@ def _identities(database: duckdb.DuckDBPyConnection, table: str, expected: str) 
     missing = database.execute(
         f"SELECT _file, _row FROM {expected} ANTI JOIN {table} USING (_file, _row) ORDER BY ALL"
     ).fetchall()
-    if missing:
+    if missing and complete:
         found.append(f"{table}: {len(missing)} rows missing, such as {missing[:3]}")
     belongs = " UNION ALL ".join(
         f"SELECT _file, _row, '{name}' AS outcome FROM {name}" for name in ["delivered", "rejected", "duplicate", "filtered"]

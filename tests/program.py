@@ -39,14 +39,13 @@ def adapt(text: str, settings: dict[str, str]) -> str:
     """Sets `section.key` to a TOML value in the text of a pipeline file: replaced where it is written, added where not."""
     lines, section, left = [], "", dict(settings)
     for line in text.splitlines():
-        if match := re.match(r"\[([\w.]+)\]", line):
+        if match := re.match(r"\[+([\w.]+)\]", line):
             _add_missing(lines, section, left)
-            section = match[1]
+            # An entry of a list of tables is not a section that settings could be meant for.
+            section = "" if line.startswith("[[") else match[1]
         key = re.match(r"(\w+)\s*=", line)
         name = f"{section}.{key[1]}" if key else None
         lines.append(f"{key[1]} = {left.pop(name)}" if name in left else line)
-        if line.startswith("[["):
-            section = ""
     _add_missing(lines, section, left)
     for section in dict.fromkeys(name.rsplit(".", 1)[0] for name in left):
         lines.append(f"[{section}]")

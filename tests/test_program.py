@@ -28,6 +28,7 @@ class AdaptedPipelines(unittest.TestCase):
         self.check(source__pace='"max"', server__http='"127.0.0.1:0"')
 
     def test_a_missing_setting_is_added_to_its_section(self):
+        self.check(archive__path='"./elsewhere"')
         self.check(source__parallel_splits="4", limits__query_rows="5", clean__drift__added='"ignore"')
 
     def test_the_same_key_of_another_section_is_left_alone(self):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from reader import Inconsistent, read_archive, read_table
+from reader.delta import count_rows
 
 FIELDS = {"_file": "string", "_row": "long", "ingested_at": "timestamp", "fare": "double", "_partition": "string"}
 ADD = pa.struct(
@@ -121,6 +122,10 @@ class ReaderOfTheDeltaLog(unittest.TestCase):
         self.table.commit({"remove": {"path": first["path"]}}, {"add": self.table.file("b.parquet", 3, 2)})
         self.assertEqual(self.rows(), [3, 4])
         self.assertEqual(read_table(self.table.folder, version=1).rows.num_rows, 3)
+        self.assertEqual(count_rows(self.table.folder), 2)
+
+    def test_a_table_that_is_not_there_yet_counts_no_rows(self):
+        self.assertEqual(count_rows(self.table.folder / "nowhere"), 0)
 
     def test_a_checkpoint_stands_for_commits_that_were_cleaned_away(self):
         first, second = self.table.file("a.parquet", 0, 3), self.table.file("b.parquet", 3, 2)

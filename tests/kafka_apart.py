@@ -1,0 +1,292 @@
+"""A life of the kill test with the stages apart: two publishers share the files, receivers come and go, one archive.
+
+While rows flow, publishers and receivers are killed, told to leave, or sleep past their time-outs while another process
+takes their place; when they wake up, what they believe is theirs no longer is.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from expected import FILE, OFF, Outcomes, compute
+from kafka_life import TIMEOUT_SECONDS, KafkaLife
+from kill_life import END_SECONDS, armed
+from kill_plan import Plan
+from program import EXAMPLE, Failure, Run, adapt, registered, start, wait_until, was_killed, without
+from reader.delta import count_rows
+
+SHARES = {
+    "failpoint": 2,
+    "publisher": 1,
+    "receiver": 1,
+    "join": 1,
+    "leave": 1,
+    "zombie receiver": 1,
+    "zombie publisher": 1,
+    "broker": 1,
+}
+PUBLISHERS = 2
+MOST_RECEIVERS = 4
+RECEIVING = ("receive.", "archive.")
+"""What the fail-points of receivers begin with."""
+
+
+@dataclass
+class Stage:
+    """A process that does one stage."""
+
+    name: str
+    """Of its pipeline file, its data folder and its log."""
+    run: Run
+
+    @property
+    def runs(self) -> bool:
+        return self.run.process.poll() is None
+
+
+@dataclass(kw_only=True)
+class ApartLife(KafkaLife):
+    """Publishers and receivers as processes of their own, each with a data folder of its own."""
+
+    dedup: str = OFF
+    text: str = ""
+    """Of the pipeline file, but for the data folder."""
+    publishers: dict[int, Stage] = field(default_factory=dict)
+    receivers: list[Stage] = field(default_factory=list)
+    zombies: list[Stage] = field(default_factory=list)
+    started: int = 0
+
+    def _settings(self, arrives: bool) -> dict[str, str]:
+        settings = super()._settings(arrives)
+        # Slow enough that rows flow while things happen.
+        settings["source.pace"] = self.rng.choice(['"800 rows/s"', '"1500 rows/s"', '"3000 rows/s"'])
+        settings["archive.path"] = '"./archive"'
+        return settings
+
+    def _write_pipeline(self, example: str, settings: dict[str, str]) -> None:
+        # Repeats in other files are beyond a publisher that has only some of the files.
+        self.dedup = self.rng.choice([OFF, FILE])
+        if self.dedup == OFF:
+            example = without(example, "clean.dedup")
+        else:
+            example = adapt(example, {"clean.dedup.within": '"file"'})
+        self.text = adapt(example, settings)
+
+    @cached_property
+    def _expected(self) -> Outcomes:
+        return compute(self.files, EXAMPLE, self.dedup)
+
+    def _outcomes(self) -> Outcomes:
+        return self._expected
+
+    def _archive(self) -> Path:
+        return self.folder / "archive"
+
+    def _begin(self) -> None:
+        if not self.publishers:
+            for number in range(PUBLISHERS):
+                self._publish(number)
+            for _ in range(self.rng.randint(2, 3)):
+                self._receive()
+            if self.rng.random() < 0.8:
+                wait_until(self._all_started, END_SECONDS, "publishers and receivers started")
+
+    def _all_started(self) -> bool:
+        self._check()
+        stages = [*self.publishers.values(), *self.receivers]
+        return all(not stage.runs or registered(self.folder, stage.run, stage.name) for stage in stages)
+
+    def _publish(self, number: int, plan: Plan | None = None, name: str = "") -> Stage:
+        """Starts a publisher in the place of the one with that number, by default in the same folder."""
+        arguments = ["publish", "--publisher", f"{number}/{PUBLISHERS}", "--until-done"]
+        self.publishers[number] = self._start(name or f"publisher-{number}", arguments, plan)
+        return self.publishers[number]
+
+    def _receive(self, plan: Plan | None = None, name: str = "") -> Stage:
+        """Starts one more receiver, by default with an empty folder."""
+        self.started += 1
+        stage = self._start(name or f"receiver-{self.started}", ["receive"], plan)
+        self.receivers.append(stage)
+        return stage
+
+    def _start(self, name: str, arguments: list[str], plan: Plan | None) -> Stage:
+        file = self.folder / f"{name}.toml"
+        file.write_text(adapt(self.text, {"pipeline.data_dir": f'"./{name}"'}))
+        command, *options = arguments
+        return Stage(name, start(self.folder, command, file.name, *options, "--json", environment=armed(plan), name=name))
+
+    def kill(self, plan: Plan) -> bool:
+        self._begin()
+        until = time.monotonic() + self.rng.uniform(0, 1.5)
+        while time.monotonic() < until and not self._published():
+            time.sleep(0.05)
+        self._check()
+        if self._published():
+            return False
+        return self._events()[plan.kind](plan)
+
+    def _events(self) -> dict[str, Callable[[Plan], bool]]:
+        return {
+            "failpoint": self._failpoint,
+            "publisher": self._kill_publisher,
+            "receiver": self._kill_receiver,
+            "join": self._join,
+            "leave": self._leave,
+            "zombie receiver": self._zombie_receiver,
+            "zombie publisher": self._zombie_publisher,
+            "broker": self._broker,
+        }
+
+    def complete(self) -> bool:
+        return self._published()
+
+    def _published(self) -> bool:
+        """Whether every publisher is done with every file."""
+        return super().complete() and not any(stage.runs for stage in self.publishers.values())
+
+    def _check(self) -> None:
+        """Nobody has ended who should not have."""
+        for stage in self.publishers.values():
+            if stage.run.process.poll() not in (None, 0):
+                raise Failure(f"{stage.name} ended with {stage.run.process.returncode} by itself")
+        for stage in self.receivers:
+            if not stage.runs:
+                raise Failure(f"{stage.name} ended with {stage.run.process.returncode} by itself")
+
+    def _running_publisher(self) -> int:
+        return self.rng.choice([number for number, stage in self.publishers.items() if stage.runs])
+
+    def _failpoint(self, plan: Plan) -> bool:
+        """A process dies at a fail-point: a receiver that joins, or a publisher that is started again."""
+        if plan.failpoint.startswith(RECEIVING):
+            stage = self._receive(plan)
+            ended = self._dies(stage, or_until=self._archived_all)
+            if ended:
+                self.receivers.remove(stage)
+            return ended
+        number = self._running_publisher()
+        self.publishers[number].run.kill()
+        stage = self._publish(number, plan)
+        ended = self._dies(stage, or_until=lambda: not stage.runs)
+        if ended:
+            self._publish(number)
+        return ended
+
+    def _dies(self, stage: Stage, or_until: Callable[[], bool]) -> bool:
+        """Waits until it was killed by its fail-point, or that cannot be expected any more."""
+        wait_until(lambda: not stage.runs or or_until(), END_SECONDS, f"{stage.name} at its fail-point", every=0.2)
+        code = stage.run.process.poll()
+        if code is not None and code != 0 and not was_killed(code):
+            raise Failure(f"{stage.name} ended with {code} instead of dying at its fail-point")
+        return code is not None and was_killed(code)
+
+    def _kill_publisher(self, plan: Plan) -> bool:
+        number = self._running_publisher()
+        stage = self.publishers[number]
+        plan.detail = str(number)
+        stage.run.kill()
+        time.sleep(self.rng.uniform(0, 1))
+        self._publish(number, name=stage.name)
+        return True
+
+    def _kill_receiver(self, plan: Plan) -> bool:
+        stage = self.rng.choice(self.receivers)
+        self.receivers.remove(stage)
+        stage.run.kill()
+        if not self.receivers or self.rng.random() < 0.7:
+            same = self.rng.random() < 0.5
+            plan.detail = "started again" if same else "replaced"
+            time.sleep(self.rng.uniform(0, 1))
+            self._receive(name=stage.name if same else "")
+        return True
+
+    def _join(self, plan: Plan) -> bool:
+        if len(self.receivers) >= MOST_RECEIVERS:
+            return self._leave(plan)
+        plan.detail = self._receive().name
+        return True
+
+    def _leave(self, plan: Plan) -> bool:
+        if len(self.receivers) == 1:
+            self._receive()
+        stage = self.rng.choice(self.receivers)
+        plan.detail = stage.name
+        self._stop_receiver(stage)
+        return True
+
+    def _stop_receiver(self, stage: Stage) -> None:
+        self.receivers.remove(stage)
+        # A signal that comes before its handler is set ends the process by itself.
+        allowed = {0} if registered(self.folder, stage.run, stage.name) else {0, 1, -signal.SIGTERM}
+        stage.run.process.send_signal(signal.SIGTERM)
+        code = self._ended(stage.run)
+        if code not in allowed:
+            raise Failure(f"{stage.name} ended with {code} after SIGTERM")
+
+    def _zombie_receiver(self, plan: Plan) -> bool:
+        """Its partitions go to others while it sleeps; it must not commit rows of them when it wakes up."""
+        stage = self.rng.choice(self.receivers)
+        plan.detail = stage.name
+        if len(self.receivers) < MOST_RECEIVERS:
+            self._receive()
+        self._sleep(stage.run, plan)
+        return True
+
+    def _zombie_publisher(self, plan: Plan) -> bool:
+        """Another process with its number has fenced it when it wakes up: it must end, and say why."""
+        number = self._running_publisher()
+        zombie = self.publishers[number]
+        plan.detail = str(number)
+        self.started += 1
+        self.zombies.append(zombie)
+        zombie.run.pause()
+        self._publish(number, name=f"publisher-{number}-{self.started}")
+        time.sleep(TIMEOUT_SECONDS + self.rng.uniform(1, 3))
+        zombie.run.go_on()
+        code = self._ended(zombie.run)
+        if code not in (0, 1, 2):
+            raise Failure(f"{zombie.name} ended with {code} although another publisher {number} had been started")
+        return True
+
+    def _broker(self, plan: Plan) -> bool:
+        with self._broker_away(plan) as seconds:
+            time.sleep(seconds)
+        return True
+
+    def _finish(self) -> None:
+        """Publishers end by themselves, receivers when all is archived and they are told to."""
+        self._begin()
+        for number, stage in list(self.publishers.items()):
+            if not stage.runs:
+                self._publish(number, name=stage.name)
+        for stage in self.publishers.values():
+            code = self._ended(stage.run)
+            if code != 0:
+                raise Failure(f"{stage.name} ended with {code} in the end")
+        wait_until(self._archived_all, END_SECONDS, "all rows archived", every=0.2)
+        self._check()
+        for stage in list(self.receivers):
+            self._stop_receiver(stage)
+
+    def _archived_all(self) -> bool:
+        """Whether the archive holds as many rows as it must; which ones, the comparison in the end tells."""
+        wanted = [self._expected.delivered.num_rows, self._expected.rejected.num_rows]
+        found = [count_rows(self._archive() / name) for name in ["rows", "rejects"]]
+        if any(there > expected for there, expected in zip(found, wanted)):
+            raise Failure(f"the archive holds {found} rows and rejects, it must be {wanted}")
+        return found == wanted
+
+    def _verify(self) -> None:
+        """The program's own recount, from the folder of one of the publishers."""
+        code = self._ended(start(self.folder, "verify", "publisher-0.toml", name="verify"))
+        if code != 0:
+            raise Failure(f"`verify` ended with {code}, although the archive is what it must be")
+
+    def release(self) -> None:
+        for stage in [*self.publishers.values(), *self.receivers, *self.zombies]:
+            if stage.runs:
+                stage.run.kill()
+        super().release()
