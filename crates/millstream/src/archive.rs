@@ -156,7 +156,6 @@ pub(crate) struct ArchiveTable {
     app: String,
     stream: StreamId,
     partitions: Vec<TopicPartition>,
-    publishers: u32,
     pub(crate) partition_by: PartitionBy,
     pub(crate) event_time: Option<String>,
     is_shared: bool,
@@ -194,6 +193,8 @@ pub(crate) struct Loaded {
     pub(crate) seqs: Seqs,
     /// Rows that it holds, by its own counter.
     pub(crate) rows: u64,
+    /// Publishers whose records it may hold: those with numbers below.
+    pub(crate) publishers: u32,
 }
 
 /// What an [`ArchiveTable`] is made from.
@@ -207,8 +208,6 @@ pub(crate) struct ArchiveSettings {
     pub(crate) stream: StreamId,
     /// Partitions of the topic of clean rows.
     pub(crate) partitions: u32,
-    /// The most publishers that the stream ever had.
-    pub(crate) publishers: u32,
     /// How clean rows are partitioned.
     pub(crate) partition_by: PartitionBy,
     /// Column with the time of the event.
@@ -232,7 +231,6 @@ impl ArchiveTable {
             partitions: TopicPartition::all(settings.partitions).filter(|at| at.topic == topic).collect(),
             partition_by: if topic == Topic::Rows { settings.partition_by } else { PartitionBy::None },
             event_time: settings.event_time.clone(),
-            publishers: settings.publishers,
             is_shared: settings.is_shared,
         })
     }
@@ -266,17 +264,19 @@ impl ArchiveTable {
         let mut offsets = Offsets::new();
         let mut seqs = Seqs::new();
         let log_store = table.log_store();
+        let version = async |app_id: String| {
+            let version = state.transaction_version(&*log_store, app_id).await.map_err(self.delta("read"))?;
+            Ok::<u64, ArchiveError>(unsigned(version))
+        };
+        let publishers = u32::try_from(version(self.publishers_id()).await?).unwrap_or(u32::MAX).max(1);
         for &at in &self.partitions {
-            let version = state.transaction_version(&*log_store, self.app_id(at)).await.map_err(self.delta("read"))?;
-            offsets.insert(at, Offset(unsigned(version)));
-            for publisher in 0..self.publishers {
-                let seq = self.seq_id(at, publisher);
-                let version = state.transaction_version(&*log_store, seq).await.map_err(self.delta("read"))?;
-                seqs.insert((at, publisher), unsigned(version));
+            offsets.insert(at, Offset(version(self.app_id(at)).await?));
+            for publisher in 0..publishers {
+                seqs.insert((at, publisher), version(self.seq_id(at, publisher)).await?);
             }
         }
-        let rows = state.transaction_version(&*log_store, self.rows_id()).await.map_err(self.delta("read"))?;
-        Ok(Loaded { rows: unsigned(rows), offsets, seqs, table })
+        let rows = version(self.rows_id()).await?;
+        Ok(Loaded { rows, publishers, offsets, seqs, table })
     }
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
@@ -354,6 +354,11 @@ impl ArchiveTable {
     /// App id whose version is the seq that is due next from a publisher in a partition.
     fn seq_id(&self, at: TopicPartition, publisher: u32) -> String {
         format!("{}/{at}/seq/{publisher}", self.app)
+    }
+
+    /// App id whose version is the number behind the highest of a publisher whose records are in the table.
+    fn publishers_id(&self) -> String {
+        format!("{}/publishers", self.app)
     }
 
     /// App id whose version is the number of rows in the table.

@@ -42,8 +42,7 @@ impl Durable {
     pub(crate) async fn open(config: &Config, access: Access, tell: Tell) -> Result<Self, PipelineError> {
         let log = open_log(config, access, tell).await?;
         let state = log.state();
-        let OpenArchive { tables, archive, archived, seqs } =
-            open_archive(config, state.stream, state.publishers).await?;
+        let OpenArchive { tables, archive, archived, seqs } = open_archive(config, state.stream).await?;
         let ends: Offsets = state.partitions.iter().map(|bounds| (bounds.at, bounds.end)).collect();
         for table in &tables {
             let of_table: Offsets =
@@ -116,18 +115,13 @@ pub(crate) struct OpenArchive {
     pub(crate) seqs: Seqs,
 }
 
-/// Opens the archive of a stream that `publishers` publishers wrote at most.
-pub(crate) async fn open_archive(
-    config: &Config,
-    stream: StreamId,
-    publishers: u32,
-) -> Result<OpenArchive, PipelineError> {
+/// Opens the archive of a stream.
+pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<OpenArchive, PipelineError> {
     let settings = ArchiveSettings {
         path: config.archive.path.clone(),
         pipeline: config.pipeline.name.clone(),
         stream,
         partitions: config.stream.partitions.get(),
-        publishers,
         partition_by: config.archive.partition_by,
         event_time: config.source.event_time.clone(),
         is_shared: config.stream.kafka.is_some(),

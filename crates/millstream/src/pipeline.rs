@@ -101,6 +101,9 @@ pub(crate) enum PipelineError {
     /// Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// Exit code 0: told to stop before anything was under way.
+    #[error("told to stop before it had started")]
+    Stopped,
 }
 
 /// The shares of `limits.memory`; the rest is for batches on their way and the writers.
@@ -155,7 +158,7 @@ pub(crate) fn run(
         let board = Arc::new(Board::new(Arc::clone(&config)));
         let stages = tokio::select! {
             stages = Stages::open(&config, role, until, &board) => stages?,
-            () = stop.reached(Phase::Drain) => return Err(PipelineError::Failed("told to stop before it had started".to_owned())),
+            () = stop.reached(Phase::Drain) => return Err(PipelineError::Stopped),
         };
         let memory = Shares::of(config.limits.memory).queries;
         let queries = Queries::new(Arc::clone(&config), Arc::clone(&stages.live), memory, queries)?;
@@ -185,7 +188,7 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
             "there is no archive in `{path}` yet; start the pipeline with `millstream run`"
         )));
     };
-    let OpenArchive { archive, archived, .. } = open_archive(&config, stream, 1).await?;
+    let OpenArchive { archive, archived, .. } = open_archive(&config, stream).await?;
     let shares = Shares::of(config.limits.memory);
     let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), archive, &archived));
     Ok(Queries::new(Arc::clone(&config), live, shares.queries, on)?)

@@ -164,8 +164,6 @@ pub(crate) struct LogState {
     pub(crate) kind: &'static str,
     /// The stream.
     pub(crate) stream: StreamId,
-    /// The most publishers that the stream ever had.
-    pub(crate) publishers: u32,
     /// What each partition holds, as far as this process knows.
     pub(crate) partitions: Vec<Bounds>,
     /// Bytes on disk, where the log can tell.

@@ -51,7 +51,7 @@ impl Survey {
     async fn once(&self) -> Result<(), PipelineError> {
         self.board.survey_begins();
         let state = self.log.state();
-        let opened = open_archive(&self.config, state.stream, state.publishers).await?;
+        let opened = open_archive(&self.config, state.stream).await?;
         let recovered = self.log.recover().await?;
         let mut pending = self.log.pending(&opened.archived).await?;
         pending.retain(|record| {

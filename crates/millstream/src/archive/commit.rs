@@ -170,6 +170,8 @@ impl ArchiveTable {
         let seqs = window.next_seqs();
         transactions.extend(seqs.iter().map(|(&(at, publisher), &seq)| transaction(&self.seq_id(at, publisher), seq)));
         transactions.push(transaction(&self.rows_id(), loaded.rows + staged.rows));
+        let publishers = seqs.keys().map(|(_, publisher)| publisher + 1).max().unwrap_or(1).max(loaded.publishers);
+        transactions.push(transaction(&self.publishers_id(), publishers.into()));
         let partition_by = (self.partition_by != PartitionBy::None).then(|| vec![PARTITION_COLUMN.to_owned()]);
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
         let properties = CommitProperties::default()
@@ -185,6 +187,7 @@ impl ArchiveTable {
         loaded.offsets.extend(&window.end);
         loaded.seqs.extend(seqs);
         loaded.rows += staged.rows;
+        loaded.publishers = publishers;
         Ok(())
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Failure {
     Aborted,
     /// Exit code 0: nobody reads our output any more.
     NobodyReads,
+    /// Exit code 0: told to stop before anything was under way.
+    Stopped,
 }
 
 impl Failure {
@@ -33,7 +35,7 @@ impl Failure {
             Self::Refused(_) => 2,
             Self::Failed(_) => 1,
             Self::Aborted => 130,
-            Self::NobodyReads => 0,
+            Self::NobodyReads | Self::Stopped => 0,
         }
     }
 
@@ -43,6 +45,7 @@ impl Failure {
             Self::Refused(text) | Self::Failed(text) => Some(text),
             Self::Aborted => Some("aborted; nothing is lost: the next run goes on from what is durable"),
             Self::NobodyReads => None,
+            Self::Stopped => Some("told to stop before it had started"),
         }
     }
 }
@@ -89,6 +92,7 @@ impl From<PipelineError> for Failure {
         match error {
             PipelineError::Refused(_) => Self::Refused(text),
             PipelineError::Failed(_) => Self::Failed(text),
+            PipelineError::Stopped => Self::Stopped,
         }
     }
 }

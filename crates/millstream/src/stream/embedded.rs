@@ -135,7 +135,6 @@ impl Log for EmbeddedLog {
         LogState {
             kind: "embedded",
             stream: self.0.stream,
-            publishers: 1,
             partitions: tails.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect(),
             disk_bytes: self.0.database.disk_space().unwrap_or_default(),
             trouble: None,

@@ -3,6 +3,7 @@
 //! Nothing here believes its memory: after any error of a transaction the publisher is told to read its progress again
 //! ([`LogError::is_passing`]), and who may publish is decided by transactional ids, never by this process.
 
+mod client;
 mod error;
 mod group;
 mod health;
@@ -27,6 +28,7 @@ use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use self::client::Client;
 pub(crate) use self::error::KafkaLogError;
 pub(crate) use self::group::Membership;
 pub(crate) use self::health::Tell;
@@ -57,10 +59,8 @@ const TRIM_INTERVALS: (Duration, Duration) = (Duration::from_millis(500), Durati
 
 /// Kafka as the log of a pipeline.
 pub(crate) struct KafkaLog {
-    settings: Arc<Settings>,
-    health: Arc<Health>,
+    client: Arc<Client>,
     stream: StreamId,
-    most_publishers: u32,
     publisher: Option<PublisherId>,
     instance: String,
     writing: tokio::sync::Mutex<Writing>,
@@ -82,7 +82,7 @@ struct Writing {
 
 impl std::fmt::Debug for KafkaLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("KafkaLog").field("topic", &self.settings.names.rows).finish_non_exhaustive()
+        formatter.debug_struct("KafkaLog").field("topic", &self.client.settings.names.rows).finish_non_exhaustive()
     }
 }
 
@@ -94,43 +94,43 @@ impl KafkaLog {
             Access::Publish(id) => Some(id),
             Access::Receive | Access::Look => None,
         };
-        let settings = Arc::new(Settings::new(config, kafka)?);
+        let settings = Settings::new(config, kafka)?;
         let health = Arc::new(Health::new(settings.brokers(), tell));
-        for odd in prepare(&settings, &health, access != Access::Look).await? {
-            health.odd(odd);
+        let client = Arc::new(Client::new(settings, health));
+        for odd in prepare(&client, access != Access::Look).await? {
+            client.health.odd(odd);
         }
         let instance = Uuid::new_v4().to_string();
         let mut writing = Writing::default();
-        let (shared, heard, name) = (Arc::clone(&settings), Arc::clone(&health), instance.clone());
+        let (shared, name) = (Arc::clone(&client), instance.clone());
         let layout = if let Some(id) = publisher {
-            let started = blocking(move || Ok(start(&shared, &heard, id, &name, false)?)).await?;
+            let started = blocking(move || Ok(start(&shared, id, &name, false)?)).await?;
             let Started { writer, layout, recovered } = started;
             writing = Writing { writer: Some(Arc::new(writer)), recovered: Some(recovered), ..writing };
             layout
         } else {
-            blocking(move || match Progress::read(&shared, &heard)?.layout {
+            blocking(move || match Progress::read(&shared)?.layout {
                 Some(layout) => Ok(layout),
                 None if access == Access::Look => Err(KafkaLogError::Topic {
-                    topic: shared.names.progress.clone(),
+                    topic: shared.settings.names.progress.clone(),
                     problem: "has no stream yet: nothing was published".to_owned(),
                 }
                 .into()),
-                None => Ok(start::settle(&shared, &heard, 1)?),
+                None => Ok(start::make(&shared)?),
             })
             .await?
         };
-        let (shared, heard) = (Arc::clone(&settings), Arc::clone(&health));
-        let marks = blocking(move || Ok(read::all_watermarks(&shared, &heard)?)).await?;
+        let shared = Arc::clone(&client);
+        let marks = blocking(move || Ok(read::all_watermarks(&shared)?)).await?;
         let bounds = marks.into_iter().map(|(at, (begin, end))| (at, Bounds { at, begin, end })).collect();
-        let admin = settings
+        let admin = client
+            .settings
             .client()
-            .create_with_context(Context(Arc::clone(&health)))
+            .create_with_context(client.context())
             .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
         Ok(Self {
-            settings,
-            health,
+            client,
             stream: layout.stream,
-            most_publishers: layout.most_publishers,
             publisher,
             instance,
             writing: tokio::sync::Mutex::new(writing),
@@ -215,13 +215,12 @@ impl KafkaLog {
         &self,
         work: impl FnOnce(&mut Reader) -> Result<T, KafkaLogError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let (reader, settings, health) =
-            (Arc::clone(&self.reader), Arc::clone(&self.settings), Arc::clone(&self.health));
+        let (reader, client) = (Arc::clone(&self.reader), Arc::clone(&self.client));
         blocking(move || {
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             let opened = match reader.take() {
                 Some(reader) => reader,
-                None => Reader::open(&settings, &health)?,
+                None => Reader::open(&client)?,
             };
             Ok(work(reader.insert(opened))?)
         })
@@ -229,18 +228,14 @@ impl KafkaLog {
     }
 
     async fn delete_below(&self, targets: &Offsets) -> Result<u64, LogError> {
-        let failed = |source| KafkaLogError::Operation {
-            operation: "let old records go".to_owned(),
-            brokers: self.settings.brokers(),
-            source,
-        };
-        let list = read::list(&self.settings, targets).map_err(failed)?;
+        let failed = |error| self.client.failed("let old records go", error);
+        let list = read::list(&self.client.settings, targets).map_err(failed)?;
         let options = AdminOptions::new().request_timeout(Some(2 * CALL_TIMEOUT));
         let deleted = self.admin.delete_records(&list, &options).await.map_err(failed)?;
         let mut bounds = self.lock_bounds();
         let mut records = 0;
         for element in deleted.elements() {
-            let Some(at) = self.settings.names.at(element.topic(), element.partition()) else { continue };
+            let Some(at) = self.client.settings.names.at(element.topic(), element.partition()) else { continue };
             let (KafkaOffset::Offset(begin), Some(bounds)) = (element.offset(), bounds.get_mut(&at)) else { continue };
             let begin = Offset(u64::try_from(begin).unwrap_or_default());
             records += begin.0.saturating_sub(bounds.begin.0);
@@ -270,9 +265,9 @@ impl Log for KafkaLog {
     }
 
     async fn recover(&self) -> Result<Recovered, LogError> {
-        let (settings, health) = (Arc::clone(&self.settings), Arc::clone(&self.health));
+        let client = Arc::clone(&self.client);
         let Some(id) = self.publisher else {
-            return blocking(move || Ok(of_all(Progress::read(&settings, &health)?))).await;
+            return blocking(move || Ok(of_all(Progress::read(&client)?))).await;
         };
         let mut writing = self.writing.lock().await;
         if let Some(recovered) = writing.recovered.take() {
@@ -281,7 +276,7 @@ impl Log for KafkaLog {
         // The old producer goes first, so that it cannot fence the new one.
         writing.writer = None;
         let instance = self.instance.clone();
-        let started = blocking(move || Ok(start(&settings, &health, id, &instance, true)?)).await?;
+        let started = blocking(move || Ok(start(&client, id, &instance, true)?)).await?;
         if started.layout.stream != self.stream {
             return Err(KafkaLogError::TakenOver { index: id.index, count: id.count }.into());
         }
@@ -290,7 +285,7 @@ impl Log for KafkaLog {
     }
 
     async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
-        let (settings, health) = (Arc::clone(&self.settings), Arc::clone(&self.health));
+        let client = Arc::clone(&self.client);
         let bounds = self.lock_bounds().clone();
         let archived = archived.clone();
         let (pending, ends) = blocking(move || {
@@ -301,11 +296,13 @@ impl Log for KafkaLog {
                 let offset = archived.get(&at).copied().unwrap_or_default();
                 ends.insert(at, offset);
                 let start = read::to_kafka(offset.max(bounds.begin));
-                from.entry(settings.names.of(at.topic)).or_default().insert(progress::partition(at.partition), start);
+                from.entry(client.settings.names.of(at.topic))
+                    .or_default()
+                    .insert(progress::partition(at.partition), start);
             }
             for (topic, partitions) in &from {
-                scan::scan(&settings, &health, topic, partitions, |message| {
-                    let Some(record) = read::take(&settings, message)? else { return Ok(()) };
+                scan::scan(&client, topic, partitions, |message| {
+                    let Some(record) = read::take(&client.settings, message)? else { return Ok(()) };
                     ends.insert(record.at, record.offset.next());
                     let header = record.header;
                     pending.push(PendingRecord {
@@ -379,7 +376,7 @@ impl Log for KafkaLog {
     }
 
     fn join(&self) -> Result<Arc<Membership>, LogError> {
-        let membership = Arc::new(Membership::join(&self.settings, &self.health)?);
+        let membership = Arc::new(Membership::join(&self.client)?);
         // A log joins once: a second place would have nobody who keeps it.
         let _ = self.membership.set(Arc::clone(&membership));
         Ok(membership)
@@ -389,10 +386,9 @@ impl Log for KafkaLog {
         LogState {
             kind: "kafka",
             stream: self.stream,
-            publishers: self.most_publishers,
             partitions: self.lock_bounds().values().copied().collect(),
             disk_bytes: 0,
-            trouble: self.health.trouble(),
+            trouble: self.client.health.trouble(),
         }
     }
 }
@@ -412,16 +408,16 @@ fn of_all(progress: Progress) -> Recovered {
 }
 
 /// Topics as they must be; waits some time for a broker that does not answer.
-async fn prepare(settings: &Arc<Settings>, health: &Arc<Health>, may_make: bool) -> Result<Vec<String>, LogError> {
+async fn prepare(client: &Client, may_make: bool) -> Result<Vec<String>, LogError> {
     let began = Instant::now();
     loop {
-        match topics::prepare(settings, health, may_make).await {
+        match topics::prepare(client, may_make).await {
             Ok(odd) => {
-                health.good();
+                client.health.good();
                 return Ok(odd);
             }
             Err(error) if error.is_passing() && began.elapsed() < START_PATIENCE => {
-                health.bad("no answer");
+                client.health.bad("no answer");
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error),

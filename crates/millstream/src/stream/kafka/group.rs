@@ -15,10 +15,11 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
+use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::{Health, log_line};
 use super::read::list;
-use super::settings::{Names, Settings};
+use super::settings::Names;
 
 /// How long one look at the group takes.
 const POLL: Duration = Duration::from_millis(100);
@@ -26,18 +27,18 @@ const POLL: Duration = Duration::from_millis(100);
 /// A place in the group; left when it is dropped.
 pub(crate) struct Membership {
     consumer: BaseConsumer<GroupContext>,
-    settings: Arc<Settings>,
-    health: Arc<Health>,
+    client: Arc<Client>,
     ended: AtomicBool,
 }
 
 impl Membership {
     /// Asks for a place.
-    pub(super) fn join(settings: &Arc<Settings>, health: &Arc<Health>) -> Result<Self, KafkaLogError> {
+    pub(super) fn join(client: &Arc<Client>) -> Result<Self, KafkaLogError> {
+        let settings = &client.settings;
         let context = GroupContext {
             names: settings.names.clone(),
             patience: settings.kafka.session_timeout / 2,
-            health: Arc::clone(health),
+            health: Arc::clone(&client.health),
             wanted: watch::Sender::new(BTreeSet::new()),
             settled: watch::Sender::new(BTreeSet::new()),
         };
@@ -52,12 +53,10 @@ impl Membership {
             .create_with_context(context)
             .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
         let topics = [settings.names.rows.as_str(), settings.names.rejects.as_str()];
-        consumer.subscribe(&topics).map_err(|source| KafkaLogError::Operation {
-            operation: format!("join the group `{}`", settings.kafka.group),
-            brokers: settings.brokers(),
-            source,
-        })?;
-        Ok(Self { consumer, settings: Arc::clone(settings), health: Arc::clone(health), ended: AtomicBool::new(false) })
+        consumer
+            .subscribe(&topics)
+            .map_err(|error| client.failed(format!("join the group `{}`", settings.kafka.group), error))?;
+        Ok(Self { consumer, client: Arc::clone(client), ended: AtomicBool::new(false) })
     }
 
     /// The partitions that the group gives us.
@@ -86,15 +85,15 @@ impl Membership {
         while !self.ended.load(Ordering::Relaxed) {
             match self.consumer.poll(POLL) {
                 Some(Err(error)) if Kind::of(&error) == Kind::Right => {
-                    let operation = format!("join the group `{}`", self.settings.kafka.group);
+                    let operation = format!("join the group `{}`", self.client.settings.kafka.group);
                     return Err(KafkaLogError::NotPermitted { operation, reason: error.to_string() });
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     let source = KafkaError::MessageConsumptionFatal(code);
-                    let operation = format!("stay in the group `{}`", self.settings.kafka.group);
-                    return Err(KafkaLogError::Operation { operation, brokers: self.settings.brokers(), source });
+                    let operation = format!("stay in the group `{}`", self.client.settings.kafka.group);
+                    return Err(self.client.failed(operation, source));
                 }
-                Some(Err(error)) => self.health.bad(&error.to_string()),
+                Some(Err(error)) => self.client.health.bad(&error.to_string()),
                 Some(Ok(_)) | None => {}
             }
         }
@@ -104,7 +103,8 @@ impl Membership {
 
     /// Tells the group how far the archive is, for tools that show lag; nothing depends on it.
     pub(super) fn note_archived(&self, archived: &Offsets) {
-        let noted = list(&self.settings, archived).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        let noted =
+            list(&self.client.settings, archived).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
         if let Err(error) = noted {
             debug!(%error, "the group's offsets are not noted");
         }

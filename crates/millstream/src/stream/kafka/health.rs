@@ -6,8 +6,8 @@ use millstream_core::status::MessageLevel;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
-use tracing::{debug, error, info, warn};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tracing::{debug, info, warn};
 
 use crate::clock::{now_micros, rfc3339};
 use crate::stream::Trouble;
@@ -115,6 +115,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
+            return;
+        }
         self.0.hear(tidy(reason));
         debug!(%error, reason, "librdkafka");
     }
@@ -125,11 +128,12 @@ impl ConsumerContext for Context {}
 /// Takes in a line of librdkafka's own log.
 pub(super) fn log_line(health: &Health, level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            error!(facility, message, "librdkafka");
-        }
-        // Told once as a trouble, not once for each try.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+        // Told by whoever called: once, as a trouble or as an error.
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => {
             if facility == "FAIL" || facility == "ERROR" {
                 health.hear(tidy(message));
             }

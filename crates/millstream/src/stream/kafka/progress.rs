@@ -5,7 +5,6 @@
 //! under the transactional id of the start only.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::StreamId;
@@ -15,10 +14,10 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
 use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use super::error::KafkaLogError;
-use super::health::Health;
 use super::scan::{damaged, scan};
-use super::settings::{LAYOUT_PARTITION, Settings};
+use super::settings::LAYOUT_PARTITION;
 use crate::table::Seqs;
 
 /// Keys of the topic of progress.
@@ -62,13 +61,13 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Reads the topic to its end. Blocks.
-    pub(super) fn read(settings: &Settings, health: &Arc<Health>) -> Result<Self, KafkaLogError> {
+    pub(super) fn read(client: &Client) -> Result<Self, KafkaLogError> {
         let all = (0..=LAYOUT_PARTITION).map(partition).map(|partition| (partition, Offset::Beginning)).collect();
         let mut progress = Self::default();
-        scan(settings, health, &settings.names.progress, &all, |message| progress.take(message))?;
+        scan(client, &client.settings.names.progress, &all, |message| progress.take(message))?;
         match &progress.layout {
             Some(layout) if layout.format > FORMAT => Err(KafkaLogError::Topic {
-                topic: settings.names.progress.clone(),
+                topic: client.settings.names.progress.clone(),
                 problem: format!(
                     "has format {}, and this version of millstream knows formats up to {FORMAT}: use the version that wrote it",
                     layout.format
@@ -115,14 +114,10 @@ impl Progress {
 }
 
 /// Reads the dedup state of a publisher. Blocks.
-pub(super) fn read_dedup(
-    settings: &Settings,
-    health: &Arc<Health>,
-    publisher: u32,
-) -> Result<Vec<(KeyHash, i64)>, KafkaLogError> {
+pub(super) fn read_dedup(client: &Client, publisher: u32) -> Result<Vec<(KeyHash, i64)>, KafkaLogError> {
     let from = BTreeMap::from([(partition(publisher), Offset::Beginning)]);
     let mut keys: HashMap<KeyHash, i64> = HashMap::new();
-    scan(settings, health, &settings.names.dedup, &from, |message| {
+    scan(client, &client.settings.names.dedup, &from, |message| {
         let key = message.key().and_then(|key| KeyHash::try_from(key).ok());
         let key = key.ok_or_else(|| damaged(message, "a dedup key"))?;
         match message.payload() {

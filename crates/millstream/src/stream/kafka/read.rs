@@ -15,8 +15,9 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tracing::warn;
 
+use super::client::Client;
 use super::error::{KafkaLogError, Kind};
-use super::health::{Context, Health};
+use super::health::Context;
 use super::progress::partition;
 use super::settings::{CALL_TIMEOUT, Settings};
 use super::write::HEADER;
@@ -31,8 +32,7 @@ const NO_TOPIC_PATIENCE: Duration = Duration::from_secs(30);
 /// A consumer whose partitions and offsets its caller decides.
 pub(super) struct Reader {
     consumer: BaseConsumer<Context>,
-    settings: Arc<Settings>,
-    health: Arc<Health>,
+    client: Arc<Client>,
     positions: Offsets,
     no_topic_since: Option<Instant>,
     foreign_told: bool,
@@ -40,15 +40,17 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader that has no partition yet.
-    pub(super) fn open(settings: &Arc<Settings>, health: &Arc<Health>) -> Result<Self, KafkaLogError> {
-        let consumer: BaseConsumer<Context> = settings
+    pub(super) fn open(client: &Arc<Client>) -> Result<Self, KafkaLogError> {
+        let consumer: BaseConsumer<Context> = client
+            .settings
             .consumer()
-            .create_with_context(Context(Arc::clone(health)))
+            .create_with_context(client.context())
             .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
+        // Topics that the client has not heard of would be looked for once a second only.
+        drop(consumer.fetch_metadata(None, CALL_TIMEOUT));
         Ok(Self {
             consumer,
-            settings: Arc::clone(settings),
-            health: Arc::clone(health),
+            client: Arc::clone(client),
             positions: Offsets::new(),
             no_topic_since: None,
             foreign_told: false,
@@ -65,8 +67,10 @@ impl Reader {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    let record = take(&self.settings, &message)?;
-                    let Some(at) = self.settings.names.at(message.topic(), message.partition()) else { continue };
+                    let record = take(&self.client.settings, &message)?;
+                    let Some(at) = self.client.settings.names.at(message.topic(), message.partition()) else {
+                        continue;
+                    };
                     self.positions.insert(at, offset_of(&message).next());
                     self.no_topic_since = None;
                     if let Some(record) = record {
@@ -91,7 +95,7 @@ impl Reader {
         if records.is_empty() {
             self.look_after_trouble();
         } else {
-            self.health.good();
+            self.client.health.good();
         }
         Ok(records)
     }
@@ -103,7 +107,7 @@ impl Reader {
         if same_partitions {
             for (&at, &offset) in from {
                 if self.positions.get(&at) != Some(&offset) {
-                    let topic = self.settings.names.of(at.topic);
+                    let topic = self.client.settings.names.of(at.topic);
                     let sought = self.consumer.seek(topic, partition(at.partition), to_kafka(offset), CALL_TIMEOUT);
                     if sought.is_err() {
                         // Not assigned for good yet: assigning anew does the same.
@@ -118,7 +122,7 @@ impl Reader {
     }
 
     fn assign(&mut self, from: &Offsets) -> Result<(), KafkaLogError> {
-        let list = list(&self.settings, from).map_err(|error| self.failed("name partitions", error))?;
+        let list = list(&self.client.settings, from).map_err(|error| self.failed("name partitions", error))?;
         self.consumer.assign(&list).map_err(|error| self.failed("assign partitions", error))?;
         self.positions.clone_from(from);
         Ok(())
@@ -128,16 +132,16 @@ impl Reader {
     fn take_error(&mut self, error: &KafkaError) -> Result<(), KafkaLogError> {
         match Kind::of(error) {
             Kind::Passing | Kind::Fenced => {
-                self.health.bad(&error.to_string());
+                self.client.health.bad(&error.to_string());
                 self.no_topic_since = None;
             }
             Kind::NoOffset => self.find_offsets()?,
             Kind::NoTopic => {
                 let since = *self.no_topic_since.get_or_insert_with(Instant::now);
-                self.health.bad(&error.to_string());
+                self.client.health.bad(&error.to_string());
                 if since.elapsed() > NO_TOPIC_PATIENCE {
                     return Err(KafkaLogError::Topic {
-                        topic: self.settings.names.rows.clone(),
+                        topic: self.client.settings.names.rows.clone(),
                         problem: "is gone, or a topic beside it: it was deleted while it was read. What the archive holds is safe; to \
                                   start over name another `stream.topic` and another `archive.path`"
                             .to_owned(),
@@ -145,11 +149,11 @@ impl Reader {
                 }
             }
             Kind::Login => {
-                let reason = self.health.heard(&error.to_string());
-                return Err(KafkaLogError::Login { brokers: self.settings.brokers(), reason });
+                let reason = self.client.health.heard(&error.to_string());
+                return Err(KafkaLogError::Login { brokers: self.client.settings.brokers(), reason });
             }
             Kind::Right => {
-                let operation = format!("read the topic `{}`", self.settings.names.rows);
+                let operation = format!("read the topic `{}`", self.client.settings.names.rows);
                 return Err(KafkaLogError::NotPermitted { operation, reason: error.to_string() });
             }
         }
@@ -163,35 +167,35 @@ impl Reader {
         for (&at, offset) in &mut from {
             let (low, high) = self.watermarks(at)?;
             if *offset > high {
-                let topic = self.settings.names.of(at.topic).to_owned();
+                let topic = self.client.settings.names.of(at.topic).to_owned();
                 return Err(KafkaLogError::PastEnd { at, topic, archived: *offset, end: high });
             }
             *offset = low.max(*offset);
         }
-        let list = list(&self.settings, &from).map_err(|error| self.failed("name partitions", error))?;
+        let list = list(&self.client.settings, &from).map_err(|error| self.failed("name partitions", error))?;
         self.consumer.assign(&list).map_err(|error| self.failed("assign partitions", error))
     }
 
     fn watermarks(&self, at: TopicPartition) -> Result<(Offset, Offset), KafkaLogError> {
-        watermarks(&self.consumer, &self.settings, at)
+        watermarks(&self.consumer, &self.client.settings, at)
     }
 
     /// While Kafka was not to be reached, silence says nothing: ask.
     fn look_after_trouble(&self) {
-        if self.health.trouble().is_none() {
+        if self.client.health.trouble().is_none() {
             return;
         }
         let first = TopicPartition { topic: millstream_core::ids::Topic::Rows, partition: 0 };
         match self.watermarks(first) {
-            Ok(_) if self.no_topic_since.is_none() => self.health.good(),
+            Ok(_) if self.no_topic_since.is_none() => self.client.health.good(),
             Ok(_) => {}
-            Err(error) => self.health.bad(&error.to_string()),
+            Err(error) => self.client.health.bad(&error.to_string()),
         }
     }
 
     /// Tells the group how far the archive is, for tools that show lag; nothing depends on it.
     pub(super) fn note_archived(&self, archived: &Offsets) {
-        let Ok(list) = list(&self.settings, archived) else { return };
+        let Ok(list) = list(&self.client.settings, archived) else { return };
         if let Err(error) = self.consumer.commit(&list, rdkafka::consumer::CommitMode::Async) {
             tracing::debug!(%error, "the group's offsets are not noted");
         }
@@ -201,7 +205,7 @@ impl Reader {
     pub(super) fn younger_than(&self, partitions: &Offsets, oldest_millis: i64) -> Result<Offsets, KafkaLogError> {
         let mut list = TopicPartitionList::new();
         for at in partitions.keys() {
-            let topic = self.settings.names.of(at.topic);
+            let topic = self.client.settings.names.of(at.topic);
             list.add_partition_offset(topic, partition(at.partition), KafkaOffset::Offset(oldest_millis))
                 .map_err(|error| self.failed("name partitions", error))?;
         }
@@ -211,7 +215,7 @@ impl Reader {
             .map_err(|error| self.failed("look for old records", error))?;
         let mut offsets = Offsets::new();
         for element in found.elements() {
-            let Some(at) = self.settings.names.at(element.topic(), element.partition()) else { continue };
+            let Some(at) = self.client.settings.names.at(element.topic(), element.partition()) else { continue };
             let offset = match element.offset() {
                 KafkaOffset::Offset(offset) => Offset(u64::try_from(offset).unwrap_or_default()),
                 // All of them are older.
@@ -226,7 +230,7 @@ impl Reader {
     }
 
     fn failed(&self, operation: &str, source: KafkaError) -> KafkaLogError {
-        KafkaLogError::Operation { operation: operation.to_owned(), brokers: self.settings.brokers(), source }
+        self.client.failed(operation, source)
     }
 }
 
@@ -249,11 +253,10 @@ pub(super) fn watermarks(
 
 /// Watermarks of every partition.
 pub(super) fn all_watermarks(
-    settings: &Arc<Settings>,
-    health: &Arc<Health>,
+    client: &Arc<Client>,
 ) -> Result<BTreeMap<TopicPartition, (Offset, Offset)>, KafkaLogError> {
-    let reader = Reader::open(settings, health)?;
-    TopicPartition::all(settings.partitions).map(|at| Ok((at, reader.watermarks(at)?))).collect()
+    let reader = Reader::open(client)?;
+    TopicPartition::all(client.settings.partitions).map(|at| Ok((at, reader.watermarks(at)?))).collect()
 }
 
 /// The record of a message; none when it is not one of ours.

@@ -1,18 +1,19 @@
 //! Reading a topic from given offsets to its end as it is now, committed records only. Blocks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use tracing::debug;
+
+use super::client::Client;
 use super::error::{KafkaLogError, Kind};
-use super::health::{Context, Health};
-use super::settings::Settings;
+use super::settings::CALL_TIMEOUT;
 
 /// Longest time without any word from the broker.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -20,8 +21,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Calls `see` for every committed record of these partitions of a topic, from the given offsets on, in offset order within each.
 /// A record that is committed when this is called is seen.
 pub(super) fn scan(
-    settings: &Settings,
-    health: &Arc<Health>,
+    client: &Client,
     topic: &str,
     from: &BTreeMap<i32, Offset>,
     mut see: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaLogError>,
@@ -30,17 +30,18 @@ pub(super) fn scan(
         return Ok(());
     }
     let operation = || format!("read the topic `{topic}`");
-    let failed = |source| KafkaLogError::Operation { operation: operation(), brokers: settings.brokers(), source };
-    let mut config = settings.consumer();
-    config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest").set("client.id", "millstream-scan");
-    let consumer: BaseConsumer<Context> = config.create_with_context(Context(Arc::clone(health))).map_err(failed)?;
+    let failed = |source| client.failed(operation(), source);
+    let consumer = client.take_scanner()?;
     let mut list = TopicPartitionList::new();
     for (&partition, &offset) in from {
         list.add_partition_offset(topic, partition, offset).map_err(failed)?;
     }
+    // A topic that the client has not heard of would be looked for once a second only.
+    drop(consumer.fetch_metadata(Some(topic), CALL_TIMEOUT));
     consumer.assign(&list).map_err(failed)?;
     let mut open: Vec<i32> = from.keys().copied().collect();
-    let mut heard_at = Instant::now();
+    let began = Instant::now();
+    let mut heard_at = began;
     while !open.is_empty() {
         match consumer.poll(Duration::from_millis(500)) {
             Some(Ok(message)) => {
@@ -58,10 +59,12 @@ pub(super) fn scan(
             Some(Err(_)) | None => {}
         }
         if heard_at.elapsed() > SILENCE {
-            let reason = health.heard("no answer");
-            return Err(KafkaLogError::Unreachable { brokers: settings.brokers(), reason });
+            return Err(client.unreachable());
         }
     }
+    debug!(topic, millis = began.elapsed().as_millis(), "scanned");
+    consumer.unassign().map_err(failed)?;
+    client.put_scanner(consumer);
     Ok(())
 }
 

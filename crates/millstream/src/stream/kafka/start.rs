@@ -7,17 +7,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_core::ids::StreamId;
 use millstream_core::progress::{FileProgress, PublisherProgress};
 use tracing::info;
 use uuid::Uuid;
 
+use super::client::Client;
 use super::error::KafkaLogError;
-use super::health::Health;
 use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, read_dedup};
-use super::settings::Settings;
 use super::write::{Step, Writer};
+use crate::clock::jitter;
 use crate::failpoint;
 use crate::stream::{PublisherId, Recovered};
 
@@ -37,31 +38,36 @@ pub(super) struct Started {
 /// Takes the place of publisher `id` of the stream and reads what it must know. `instance` names this process; `was_started` tells
 /// that it held the place before, so that another process in it is not pushed out again. Blocks.
 pub(super) fn start(
-    settings: &Arc<Settings>,
-    health: &Arc<Health>,
+    client: &Arc<Client>,
     id: PublisherId,
     instance: &str,
     was_started: bool,
 ) -> Result<Started, KafkaLogError> {
     let mut last = None;
     for _ in 0..TRIES {
-        let progress = Progress::read(settings, health)?;
+        let progress = Progress::read(client)?;
         if was_started {
             check_place(&progress, id, instance)?;
         }
         let layout = match &progress.layout {
             Some(layout) if layout.publishers == id.count && !layout.moving => layout.clone(),
-            Some(_) | None => match settle(settings, health, id.count) {
+            Some(_) | None => match settle(client, id.count) {
                 Ok(layout) => layout,
-                // Another process settles at the same moment.
-                Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => continue,
+                // Another process settles at the same moment: let it.
+                Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => {
+                    stand_back();
+                    continue;
+                }
                 Err(error) => return Err(error),
             },
         };
-        match take_place(settings, health, id, instance, was_started, &layout) {
+        match take_place(client, id, instance, was_started, &layout) {
             Ok(Some(started)) => return Ok(started),
             Ok(None) => {}
-            Err(error @ KafkaLogError::Fenced { .. }) => last = Some(error),
+            Err(error @ KafkaLogError::Fenced { .. }) => {
+                stand_back();
+                last = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -70,16 +76,15 @@ pub(super) fn start(
 
 /// None when the layout changed meanwhile.
 fn take_place(
-    settings: &Arc<Settings>,
-    health: &Arc<Health>,
+    client: &Arc<Client>,
     id: PublisherId,
     instance: &str,
     was_started: bool,
     layout: &Layout,
 ) -> Result<Option<Started>, KafkaLogError> {
-    let writer = Writer::open(settings, health, &transactional_id(layout.stream, id.index))?;
+    let writer = Writer::open(client, &transactional_id(layout.stream, id.index))?;
     failpoint::hit("kafka.fenced");
-    let progress = Progress::read(settings, health)?;
+    let progress = Progress::read(client)?;
     if was_started {
         check_place(&progress, id, instance)?;
     }
@@ -87,7 +92,7 @@ fn take_place(
     writer.put_instance(id.index, instance)?;
     commit(&writer)?;
     // Not before the instance is seen by all: see above.
-    let mut progress = Progress::read(settings, health)?;
+    let mut progress = Progress::read(client)?;
     if progress.layout.as_ref() != Some(layout) {
         return Ok(None);
     }
@@ -95,7 +100,7 @@ fn take_place(
         progress.publishers.values().filter_map(|kept| kept.publisher.as_ref()?.known_schema.clone()).next();
     let next_seqs = progress.next_seqs();
     let kept = progress.publishers.remove(&id.index).unwrap_or_default();
-    let dedup = if settings.has_dedup { read_dedup(settings, health, id.index)? } else { Vec::new() };
+    let dedup = if client.settings.has_dedup { read_dedup(client, id.index)? } else { Vec::new() };
     let first = PublisherProgress { next_sequence: u64::from(id.index), known_schema, ..PublisherProgress::default() };
     let recovered = Recovered { dedup, next_seqs, ..recovered(kept, first) };
     info!(publisher = id.index, publishers = id.count, stream = %layout.stream, "publishing");
@@ -115,10 +120,29 @@ fn check_place(progress: &Progress, id: PublisherId, instance: &str) -> Result<(
     if found == Some(instance) { Ok(()) } else { Err(KafkaLogError::TakenOver { index: id.index, count: id.count }) }
 }
 
+/// Makes the stream for one who does not publish, if there is none.
+pub(super) fn make(client: &Arc<Client>) -> Result<Layout, KafkaLogError> {
+    for _ in 0..TRIES {
+        if let Some(layout) = Progress::read(client)?.layout {
+            return Ok(layout);
+        }
+        match settle(client, 1) {
+            Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => stand_back(),
+            ended => return ended,
+        }
+    }
+    Err(KafkaLogError::Fenced { reason: "other processes start over and over".to_owned() })
+}
+
+/// Keeps processes that start at the same moment apart.
+fn stand_back() {
+    std::thread::sleep(Duration::from_secs(3).mul_f64(jitter()));
+}
+
 /// Makes the stream, or gives its files to another number of publishers.
-pub(super) fn settle(settings: &Arc<Settings>, health: &Arc<Health>, count: u32) -> Result<Layout, KafkaLogError> {
-    let writer = Writer::open(settings, health, &format!("millstream-{}-start", settings.names.rows))?;
-    let progress = Progress::read(settings, health)?;
+fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
+    let writer = Writer::open(client, &format!("millstream-{}-start", client.settings.names.rows))?;
+    let progress = Progress::read(client)?;
     let Some(before) = progress.layout else {
         let stream = StreamId(Uuid::new_v4());
         let layout = Layout { format: FORMAT, stream, publishers: count, most_publishers: count, moving: false };
@@ -135,9 +159,9 @@ pub(super) fn settle(settings: &Arc<Settings>, health: &Arc<Health>, count: u32)
     put_layout(&writer, &moving)?;
     failpoint::hit("kafka.moving");
     for index in 0..most_publishers {
-        drop(Writer::open(settings, health, &transactional_id(moving.stream, index))?);
+        drop(Writer::open(client, &transactional_id(moving.stream, index))?);
     }
-    let progress = Progress::read(settings, health)?;
+    let progress = Progress::read(client)?;
     let settled = Layout { moving: false, ..moving };
     writer.begin()?;
     for (from, to, file) in moves(&progress.publishers, count) {

@@ -2,16 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use tracing::{info, warn};
 
+use super::client::Client;
 use super::error::{KafkaLogError, Kind};
-use super::health::{Context, Health};
+use super::health::Context;
 use super::progress::partition;
 use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, MAX_PUBLISHERS, RECORD_ROOM_BYTES, Settings};
 use crate::stream::LogError;
+
+/// How often, and how long apart, topics that were just made are looked for.
+const LOOKS: u32 = 50;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A topic as it must be.
 struct Wanted {
@@ -21,18 +27,15 @@ struct Wanted {
 }
 
 /// Makes the topics that are not there (if it may), and checks those that are. Gives what is odd about them, in words.
-pub(super) async fn prepare(
-    settings: &Settings,
-    health: &Arc<Health>,
-    may_make: bool,
-) -> Result<Vec<String>, LogError> {
+pub(super) async fn prepare(client: &Client, may_make: bool) -> Result<Vec<String>, LogError> {
+    let settings = &client.settings;
     let admin: AdminClient<Context> = settings
         .client()
-        .create_with_context(Context(Arc::clone(health)))
+        .create_with_context(client.context())
         .map_err(|error| LogError::from(KafkaLogError::Settings { reason: error.to_string() }))?;
     let admin = Arc::new(admin);
     let wanted = wanted(settings);
-    let mut partitions = look(settings, health, &admin).await?;
+    let mut partitions = look(client, &admin).await?;
     let missing: Vec<&Wanted> = wanted.iter().filter(|topic| !partitions.contains_key(&topic.name)).collect();
     if let (Some(first), false) = (missing.first(), may_make) {
         let problem = "is not there: was it deleted, or has the pipeline never run on this cluster?".to_owned();
@@ -40,7 +43,14 @@ pub(super) async fn prepare(
     }
     if !missing.is_empty() {
         create(settings, &admin, &missing).await?;
-        partitions = look(settings, health, &admin).await?;
+        // Brokers learn of new topics one after the other.
+        for _ in 0..LOOKS {
+            partitions = look(client, &admin).await?;
+            if wanted.iter().all(|topic| partitions.contains_key(&topic.name)) {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
     }
     for topic in &wanted {
         check_partitions(topic, partitions.get(&topic.name).copied())?;
@@ -63,16 +73,15 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
 }
 
 /// Partitions of every topic that we may see.
-async fn look(
-    settings: &Settings,
-    health: &Arc<Health>,
-    admin: &Arc<AdminClient<Context>>,
-) -> Result<HashMap<String, usize>, LogError> {
-    let client = Arc::clone(admin);
-    let metadata = super::blocking(move || Ok(client.inner().fetch_metadata(None, CALL_TIMEOUT))).await?;
-    let metadata = metadata.map_err(|error| match Kind::of(&error) {
-        Kind::Login => KafkaLogError::Login { brokers: settings.brokers(), reason: health.heard(&error.to_string()) },
-        _ => KafkaLogError::Unreachable { brokers: settings.brokers(), reason: health.heard(&error.to_string()) },
+async fn look(client: &Client, admin: &Arc<AdminClient<Context>>) -> Result<HashMap<String, usize>, LogError> {
+    let (settings, health, admin) = (&client.settings, &client.health, Arc::clone(admin));
+    let metadata = super::blocking(move || Ok(admin.inner().fetch_metadata(None, CALL_TIMEOUT))).await?;
+    let metadata = metadata.map_err(|error| {
+        let (brokers, reason) = (settings.brokers(), health.heard(&error.to_string()));
+        // A refused login looks like a broken connection; what was heard of it tells.
+        let is_login = Kind::of(&error) == Kind::Login
+            || ["uthentication", "SASL", "SSL"].iter().any(|word| reason.contains(word));
+        if is_login { KafkaLogError::Login { brokers, reason } } else { KafkaLogError::Unreachable { brokers, reason } }
     })?;
     Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }

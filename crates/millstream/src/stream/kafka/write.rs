@@ -13,10 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::{Health, log_line};
 use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, file_key, partition};
-use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, Settings};
+use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION};
 use crate::stream::Append;
 
 /// Name of the header with the facts of a record.
@@ -46,38 +47,40 @@ pub(super) enum Step {
 /// A producer with a transactional id, past its `init_transactions`.
 pub(super) struct Writer {
     producer: BaseProducer<WriterContext>,
-    settings: Arc<Settings>,
-    health: Arc<Health>,
+    client: Arc<Client>,
 }
 
 impl Writer {
     /// Takes the transactional id from whoever had it, and ends the transaction that it left open. Blocks.
-    pub(super) fn open(settings: &Arc<Settings>, health: &Arc<Health>, id: &str) -> Result<Self, KafkaLogError> {
-        let context = WriterContext { health: Arc::clone(health), ends: Mutex::default() };
-        let producer: BaseProducer<WriterContext> = settings
+    pub(super) fn open(client: &Arc<Client>, id: &str) -> Result<Self, KafkaLogError> {
+        let context = WriterContext { health: Arc::clone(&client.health), ends: Mutex::default() };
+        let producer: BaseProducer<WriterContext> = client
+            .settings
             .producer(id)
             .create_with_context(context)
             .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
-        let writer = Self { producer, settings: Arc::clone(settings), health: Arc::clone(health) };
+        let writer = Self { producer, client: Arc::clone(client) };
         for _ in 0..INIT_TRIES {
             match writer.producer.init_transactions(CALL_TIMEOUT) {
                 Ok(()) => {
-                    health.good();
+                    client.health.good();
+                    // Topics that the client has not heard of would be looked for once a second only.
+                    drop(writer.producer.client().fetch_metadata(None, CALL_TIMEOUT));
                     return Ok(writer);
                 }
                 Err(error) => match writer.judge(&error) {
-                    Verdict::Again => health.bad(&error.to_string()),
+                    Verdict::Again => client.health.bad(&error.to_string()),
                     Verdict::Abort | Verdict::Over => return Err(writer.error("begin to publish", error)),
                 },
             }
         }
-        Err(KafkaLogError::Unreachable { brokers: settings.brokers(), reason: health.heard("no answer") })
+        Err(client.unreachable())
     }
 
     /// Begins a transaction and sends all of an append on its way.
     pub(super) fn send(&self, append: &Append, publisher: u32, now_millis: i64) -> Result<(), KafkaLogError> {
         self.begin()?;
-        let names = &self.settings.names;
+        let names = &self.client.settings.names;
         for record in &append.records {
             let facts = serde_json::to_vec(&record.header).unwrap_or_default();
             self.put(Outgoing {
@@ -112,7 +115,7 @@ impl Writer {
 
     /// Puts one entry of the topic of progress in the open transaction; without a value the key is forgotten.
     pub(super) fn put_progress(&self, publisher: u32, key: &str, value: Option<&[u8]>) -> Result<(), KafkaLogError> {
-        self.put(Outgoing::plain(&self.settings.names.progress, partition(publisher), key.as_bytes(), value))
+        self.put(Outgoing::plain(&self.client.settings.names.progress, partition(publisher), key.as_bytes(), value))
     }
 
     pub(super) fn put_layout(&self, layout: &Layout) -> Result<(), KafkaLogError> {
@@ -151,15 +154,15 @@ impl Writer {
     pub(super) fn commit(&self) -> Result<Step, KafkaLogError> {
         match self.producer.commit_transaction(CALL_TIMEOUT) {
             Ok(()) => {
-                self.health.good();
+                self.client.health.good();
                 Ok(Step::Done)
             }
             Err(error) => match self.judge(&error) {
                 Verdict::Again => {
-                    self.health.bad(&error.to_string());
+                    self.client.health.bad(&error.to_string());
                     Ok(Step::Again)
                 }
-                Verdict::Abort => Err(KafkaLogError::Aborted { reason: self.health.heard(&error.to_string()) }),
+                Verdict::Abort => Err(KafkaLogError::Aborted { reason: self.client.health.heard(&error.to_string()) }),
                 Verdict::Over => Err(self.error("commit a transaction", error)),
             },
         }
@@ -203,14 +206,14 @@ impl Writer {
             Kind::Fenced => KafkaLogError::Fenced { reason: reason(&source) },
             Kind::Right => KafkaLogError::NotPermitted { operation: operation.to_owned(), reason: reason(&source) },
             Kind::Login => KafkaLogError::Login {
-                brokers: self.settings.brokers(),
-                reason: self.health.heard(&source.to_string()),
+                brokers: self.client.settings.brokers(),
+                reason: self.client.health.heard(&source.to_string()),
             },
             Kind::Passing | Kind::NoTopic | Kind::NoOffset => {
                 if self.producer.client().fatal_error().is_some_and(|(code, _)| Kind::of_code(code) == Kind::Fenced) {
                     return KafkaLogError::Fenced { reason: reason(&source) };
                 }
-                KafkaLogError::Operation { operation: operation.to_owned(), brokers: self.settings.brokers(), source }
+                self.client.failed(operation, source)
             }
         }
     }
