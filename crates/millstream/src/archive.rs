@@ -276,7 +276,7 @@ impl ArchiveTable {
             }
         }
         let rows = version(self.rows_id()).await?;
-        Ok(Loaded { rows, publishers, offsets, seqs, table })
+        Ok(Loaded { table, offsets, seqs, rows, publishers })
     }
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.

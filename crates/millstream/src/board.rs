@@ -270,11 +270,10 @@ impl Board {
         let is_own = self.parts.get().is_some_and(|parts| parts.publisher == header.publisher);
         self.update(|inner| {
             inner.received_seqs.insert((at, header.publisher), header.seq + 1);
-            if is_own {
-                if let Some(waiting) = inner.unreceived.get_mut(&at) {
-                    while waiting.front().is_some_and(|(seq, _, _)| *seq <= header.seq) {
-                        waiting.pop_front();
-                    }
+            let waiting = inner.unreceived.get_mut(&at).filter(|_| is_own);
+            if let Some(waiting) = waiting {
+                while waiting.front().is_some_and(|(seq, _, _)| *seq <= header.seq) {
+                    waiting.pop_front();
                 }
             }
             let rows = inner.received.total() + header.rows;

@@ -94,13 +94,11 @@ pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineEr
 }
 
 async fn open_log(config: &Config, access: Access, tell: Tell) -> Result<Arc<dyn Log>, PipelineError> {
-    Ok(match &config.stream.kafka {
-        Some(kafka) => Arc::new(KafkaLog::open(config, kafka, access, tell).await?),
-        None => {
-            let folder = embedded::folder(&config.pipeline.data_dir);
-            Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get())?)
-        }
-    })
+    if let Some(kafka) = &config.stream.kafka {
+        return Ok(Arc::new(KafkaLog::open(config, kafka, access, tell).await?));
+    }
+    let folder = embedded::folder(&config.pipeline.data_dir);
+    Ok(Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get())?))
 }
 
 /// The archive, opened.

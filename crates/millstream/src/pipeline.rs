@@ -207,9 +207,9 @@ struct Stages {
 /// How records are received.
 enum Receiving {
     /// All partitions, from these offsets and seqs on.
-    All(Receiver, Offsets, Seqs),
+    All(Box<Receiver>, Offsets, Seqs),
     /// Those that a group gives.
-    Some(Member),
+    Some(Box<Member>),
 }
 
 impl Stages {
@@ -253,9 +253,10 @@ impl Stages {
         let receiving = match (role, membership) {
             (Role::Publish(_), _) => None,
             (_, Some(membership)) => {
-                Some(Receiving::Some(Member { receiver, tables: tables.clone(), membership, hurry }))
+                let member = Member { receiver, tables: tables.clone(), membership, hurry };
+                Some(Receiving::Some(Box::new(member)))
             }
-            (_, None) => Some(Receiving::All(receiver, archived, seqs)),
+            (_, None) => Some(Receiving::All(Box::new(receiver), archived, seqs)),
         };
         let archiver = matches!(role, Role::Run | Role::Receive).then(|| Archiver {
             tables: tables.clone(),
@@ -272,8 +273,8 @@ impl Stages {
     }
 
     fn start(self, stop: &StopToken, tasks: &Tasks) {
-        let (published, publishing) = watch::channel(false);
-        let (received, receiving) = watch::channel(false);
+        let (published, is_published) = watch::channel(false);
+        let (received, to_archive) = watch::channel(false);
         let unpublished = if let Some((stage, recovered)) = self.publishing {
             tasks.spawn_work("publish", stage.run(recovered, published, stop.clone(), tasks.clone()));
             None
@@ -283,11 +284,11 @@ impl Stages {
         let mut membership = None;
         match self.receiving {
             Some(Receiving::All(receiver, from, seqs)) => {
-                let stop = stop.clone();
+                let (stop, is_published) = (stop.clone(), is_published.clone());
                 tasks.spawn_work("receive", async move {
                     // Where others publish, nobody here is ever done with it.
                     let _unpublished = unpublished;
-                    receiver.run(from, seqs, publishing, received, stop).await
+                    receiver.run(from, seqs, is_published, received, stop).await
                 });
             }
             Some(Receiving::Some(member)) => {
@@ -301,7 +302,7 @@ impl Stages {
         if let Some(archiver) = self.archiver {
             let stop = stop.clone();
             tasks.spawn_work("archive", async move {
-                let ended = archiver.run(receiving, stop).await;
+                let ended = archiver.run(to_archive, stop).await;
                 if let Some(membership) = membership {
                     // What is archived is archived: others may go on.
                     membership.settled(&std::collections::BTreeSet::new());
@@ -314,7 +315,7 @@ impl Stages {
             tasks.spawn("follow", follower.run(stop.clone()));
         }
         if let Some(survey) = self.survey {
-            tasks.spawn("survey", survey.run(stop.clone()));
+            tasks.spawn("survey", survey.run(is_published, stop.clone()));
         }
     }
 }

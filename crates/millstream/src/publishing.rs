@@ -102,7 +102,7 @@ impl Publishing {
             tokio::time::sleep(pause(tries)).await;
             match self.log.recover().await {
                 Err(error) if error.is_passing() => {
-                    warn!(error = chain(&error), "the log cannot be read yet; trying again")
+                    warn!(error = chain(&error), "the log cannot be read yet; trying again");
                 }
                 ended => return ended,
             }
@@ -118,7 +118,7 @@ impl Publishing {
         stop: &StopToken,
         tasks: &Tasks,
     ) -> Result<(), TaskError> {
-        let planner = self.planner(&recovered).map_err(TaskError::Start)?;
+        let with_plans = self.planner(&recovered).map_err(TaskError::Start)?;
         let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
         let (accept, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
@@ -144,21 +144,21 @@ impl Publishing {
             progress: recovered.publisher,
             dedup,
         };
-        let mut finding = tasks.child("find", finder.run(accept, files, stop.clone()));
-        let mut planning = tasks.child("plan", planner.run(accepted, work, stop.clone(), tasks.clone()));
-        let publishing = publisher.run(accepting, working, published, stop.clone());
-        tokio::pin!(publishing);
+        let mut find = tasks.child("find", finder.run(accept, files, stop.clone()));
+        let mut plan = tasks.child("plan", with_plans.run(accepted, work, stop.clone(), tasks.clone()));
+        let publish = publisher.run(accepting, working, published, stop.clone());
+        tokio::pin!(publish);
         loop {
             tokio::select! {
-                ended = &mut publishing => {
+                ended = &mut publish => {
                     ended?;
                     break;
                 }
-                found = finding.ended(), if !finding.is_over() => told(found)?,
-                planned = planning.ended(), if !planning.is_over() => told(planned)?,
+                ended = find.ended(), if !find.is_over() => told(ended)?,
+                ended = plan.ended(), if !plan.is_over() => told(ended)?,
             }
         }
-        for child in [&mut finding, &mut planning] {
+        for child in [&mut find, &mut plan] {
             if !child.is_over() {
                 told(child.ended().await)?;
             }

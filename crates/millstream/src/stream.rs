@@ -266,7 +266,13 @@ pub(crate) enum LogError {
     OneProcess,
     /// Kafka.
     #[error(transparent)]
-    Kafka(#[from] kafka::KafkaLogError),
+    Kafka(#[from] Box<kafka::KafkaLogError>),
+}
+
+impl From<kafka::KafkaLogError> for LogError {
+    fn from(error: kafka::KafkaLogError) -> Self {
+        Self::Kafka(Box::new(error))
+    }
 }
 
 impl LogError {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::config::Config;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -32,17 +33,23 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    /// Surveys until `stop` says so.
-    pub(crate) async fn run(self, mut stop: StopToken) -> Result<(), TaskError> {
+    /// Surveys until `stop` says so, or once more after everything is `published`.
+    pub(crate) async fn run(self, mut published: watch::Receiver<bool>, mut stop: StopToken) -> Result<(), TaskError> {
+        let mut is_last = false;
         loop {
             let began = Instant::now();
             if let Err(error) = self.once().await {
                 // The books stay as they were; what keeps the log from working is told by those who work with it.
                 warn!(error = chain(&error), "the books over all processes cannot be read; trying again");
             }
+            if is_last {
+                return Ok(());
+            }
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(()),
                 () = tokio::time::sleep(INTERVAL.max(began.elapsed() * REST)) => {}
+                // An error means that others publish, and are never done.
+                Ok(_) = published.wait_for(|&done| done) => is_last = true,
             }
         }
     }

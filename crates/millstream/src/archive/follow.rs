@@ -32,7 +32,7 @@ impl Follower {
                     Ok(()) => {}
                     // It is older than what is told, and the next look may succeed.
                     Err(error) => {
-                        warn!(table = %table.name(), error = chain(&error), "the archive cannot be looked at; trying again")
+                        warn!(table = %table.name(), error = chain(&error), "the archive cannot be looked at; trying again");
                     }
                 }
             }

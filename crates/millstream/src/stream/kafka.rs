@@ -173,7 +173,7 @@ impl KafkaLog {
                 // It may have landed: only the same question again can tell, never an abort.
                 Ok(Step::Again) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
-                    if matches!(error, LogError::Kafka(KafkaLogError::Aborted { .. })) {
+                    if matches!(&error, LogError::Kafka(error) if matches!(**error, KafkaLogError::Aborted { .. })) {
                         self.abort(writer).await;
                     }
                     return Err(error);

@@ -49,7 +49,11 @@ impl Client {
 
     /// That an operation failed for a reason of librdkafka's.
     pub(super) fn failed(&self, operation: impl Into<String>, source: KafkaError) -> KafkaLogError {
-        KafkaLogError::Operation { operation: operation.into(), brokers: self.settings.brokers(), source }
+        KafkaLogError::Operation {
+            operation: operation.into(),
+            brokers: self.settings.brokers(),
+            source: Box::new(source),
+        }
     }
 
     /// That nobody answers.

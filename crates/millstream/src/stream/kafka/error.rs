@@ -135,7 +135,7 @@ pub(crate) enum KafkaLogError {
         /// Address as in the pipeline file.
         brokers: String,
         /// Why.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
 }
 

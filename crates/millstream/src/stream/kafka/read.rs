@@ -245,7 +245,7 @@ pub(super) fn watermarks(
     let (low, high) = found.map_err(|source| KafkaLogError::Operation {
         operation: format!("look at the topic `{topic}`"),
         brokers: settings.brokers(),
-        source,
+        source: Box::new(source),
     })?;
     let offset = |number| Offset(u64::try_from(number).unwrap_or_default());
     Ok((offset(low), offset(high)))

@@ -96,8 +96,7 @@ fn take_place(
     if progress.layout.as_ref() != Some(layout) {
         return Ok(None);
     }
-    let known_schema =
-        progress.publishers.values().filter_map(|kept| kept.publisher.as_ref()?.known_schema.clone()).next();
+    let known_schema = progress.publishers.values().find_map(|kept| kept.publisher.as_ref()?.known_schema.clone());
     let next_seqs = progress.next_seqs();
     let kept = progress.publishers.remove(&id.index).unwrap_or_default();
     let dedup = if client.settings.has_dedup { read_dedup(client, id.index)? } else { Vec::new() };

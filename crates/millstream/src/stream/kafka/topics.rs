@@ -107,7 +107,7 @@ async fn create(settings: &Settings, admin: &AdminClient<Context>, missing: &[&W
     let failed = |source| KafkaLogError::Operation {
         operation: "make the topics".to_owned(),
         brokers: settings.brokers(),
-        source,
+        source: Box::new(source),
     };
     for result in admin.create_topics(&topics, &options).await.map_err(failed)? {
         match result {
@@ -163,7 +163,7 @@ async fn check_settings(
         match result {
             Ok(found) => odd.extend(check_topic(settings, topic, &found)?),
             Err(code) => {
-                warn!(topic = topic.name, %code, "the settings of a topic cannot be read; they are not checked")
+                warn!(topic = topic.name, %code, "the settings of a topic cannot be read; they are not checked");
             }
         }
     }

@@ -68,7 +68,7 @@ impl Writer {
                     drop(writer.producer.client().fetch_metadata(None, CALL_TIMEOUT));
                     return Ok(writer);
                 }
-                Err(error) => match writer.judge(&error) {
+                Err(error) => match Verdict::of(&error) {
                     Verdict::Again => client.health.bad(&error.to_string()),
                     Verdict::Abort | Verdict::Over => return Err(writer.error("begin to publish", error)),
                 },
@@ -157,7 +157,7 @@ impl Writer {
                 self.client.health.good();
                 Ok(Step::Done)
             }
-            Err(error) => match self.judge(&error) {
+            Err(error) => match Verdict::of(&error) {
                 Verdict::Again => {
                     self.client.health.bad(&error.to_string());
                     Ok(Step::Again)
@@ -172,7 +172,7 @@ impl Writer {
     pub(super) fn abort(&self) -> Result<Step, KafkaLogError> {
         match self.producer.abort_transaction(CALL_TIMEOUT) {
             Ok(()) => Ok(Step::Done),
-            Err(error) => match self.judge(&error) {
+            Err(error) => match Verdict::of(&error) {
                 Verdict::Again => Ok(Step::Again),
                 Verdict::Abort | Verdict::Over => Err(self.error("abort a transaction", error)),
             },
@@ -182,19 +182,6 @@ impl Writer {
     /// Offsets behind the last record of each partition that got one in the transaction that was committed last.
     pub(super) fn ends(&self) -> Offsets {
         self.producer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// As librdkafka tells them apart.
-    fn judge(&self, error: &KafkaError) -> Verdict {
-        match error {
-            KafkaError::Transaction(error) if error.is_fatal() => Verdict::Over,
-            KafkaError::Transaction(error) if error.txn_requires_abort() => Verdict::Abort,
-            KafkaError::Transaction(error) if error.is_retriable() => Verdict::Again,
-            // The commit was not asked for yet: messages are still on their way.
-            KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => Verdict::Again,
-            #[allow(clippy::wildcard_enum_match_arm, reason = "errors of librdkafka, which grow")]
-            _ => Verdict::Over,
-        }
     }
 
     fn error(&self, operation: &str, source: KafkaError) -> KafkaLogError {
@@ -231,6 +218,21 @@ enum Verdict {
     Abort,
     /// This producer is of no use any more.
     Over,
+}
+
+impl Verdict {
+    /// As librdkafka tells errors apart.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "errors of librdkafka, which grow")]
+    fn of(error: &KafkaError) -> Self {
+        match error {
+            KafkaError::Transaction(error) if error.is_fatal() => Self::Over,
+            KafkaError::Transaction(error) if error.txn_requires_abort() => Self::Abort,
+            KafkaError::Transaction(error) if error.is_retriable() => Self::Again,
+            // The commit was not asked for yet: messages are still on their way.
+            KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => Self::Again,
+            _ => Self::Over,
+        }
+    }
 }
 
 impl<'a> Outgoing<'a> {
