@@ -8,6 +8,7 @@ use std::io::Cursor;
 use std::ops::Range;
 
 use arrow::datatypes::DataType;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
@@ -91,6 +92,29 @@ pub struct RecordHeader {
     pub event_time_micros: Option<(i64, i64)>,
     /// Hash of the rules that the rows went through.
     pub rules_hash: String,
+    /// Which schema the value has; none where the value tells its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+}
+
+/// The columns of rows whose values do not tell them, with a name that is the same for the same columns.
+///
+/// # Errors
+/// When Arrow refuses the schema.
+pub fn encode_schema(schema: &Schema) -> Result<(String, Vec<u8>), RecordError> {
+    let mut bytes = Vec::new();
+    let mut writer = StreamWriter::try_new(&mut bytes, schema).map_err(RecordError::Encode)?;
+    writer.finish().map_err(RecordError::Encode)?;
+    drop(writer);
+    Ok((format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes)), bytes))
+}
+
+/// The columns that [`encode_schema`] wrote.
+///
+/// # Errors
+/// When they are not what it writes.
+pub fn decode_schema(bytes: &[u8]) -> Result<SchemaRef, RecordError> {
+    StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema()).map_err(RecordError::Decode)
 }
 
 /// Encodes a batch as the value of a record.

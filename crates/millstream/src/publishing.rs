@@ -1,7 +1,7 @@
 //! The publishing side: finds, plans, cleans and publishes. When the log loses an append it begins anew from what is durable;
 //! nothing that memory believed is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,6 +143,7 @@ impl Publishing {
             files: open.map(|file| (file.sequence, file.clone())).collect::<BTreeMap<_, _>>(),
             progress: recovered.publisher,
             dedup,
+            schemas: HashSet::new(),
         };
         let mut find = tasks.child("find", finder.run(accept, files, stop.clone()));
         let mut plan = tasks.child("plan", with_plans.run(accepted, work, stop.clone(), tasks.clone()));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::error::ArrowError;
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::Offsets;
-use millstream_core::record::{self, RECORD_FORMAT, RecordError};
+use millstream_core::record::{RECORD_FORMAT, RecordError, RecordHeader};
 use tokio::sync::watch;
 
 mod member;
@@ -155,40 +155,40 @@ impl Receiver {
 
     /// Puts a record in the table, if it is the one that was due.
     async fn take(&self, record: Record, next: &mut Offsets, seqs: &mut Seqs) -> Result<(), ReceiveError> {
-        let Record { at, offset, timestamp_micros, header, value } = record;
-        if offset < next.get(&at).copied().unwrap_or_default() {
-            return Ok(());
-        }
-        if header.format != RECORD_FORMAT || header.stream != self.stream {
-            let what = format!("of format {} and stream {}", header.format, header.stream);
+        let (at, offset, end, publisher) = (record.at, record.offset, record.end(), record.header.publisher);
+        if record.header.format != RECORD_FORMAT || record.header.stream != self.stream {
+            let what = format!("of format {} and stream {}", record.header.format, record.header.stream);
             return Err(ReceiveError::Foreign { at, offset, what });
         }
+        let due = |seqs: &Seqs| seqs.get(&(at, publisher)).copied().unwrap_or_default();
         let began = Instant::now();
-        while header.seq > seqs.get(&(at, header.publisher)).copied().unwrap_or_default() {
+        while record.header.seq > due(seqs) && end > next.get(&at).copied().unwrap_or_default() {
             if began.elapsed() >= self.patience {
                 self.board.gap();
-                let expected = seqs.get(&(at, header.publisher)).copied().unwrap_or_default();
-                return Err(ReceiveError::Gap { at, offset, publisher: header.publisher, expected, found: header.seq });
+                let (expected, found) = (due(seqs), record.header.seq);
+                return Err(ReceiveError::Gap { at, offset, publisher, expected, found });
             }
             tokio::time::sleep(GAP_PAUSE).await;
             self.skip_archived(next, seqs);
         }
-        if offset < next.get(&at).copied().unwrap_or_default() {
+        if end <= next.get(&at).copied().unwrap_or_default() {
             return Ok(());
         }
-        next.insert(at, offset.next());
-        let expected = seqs.entry((at, header.publisher)).or_default();
-        if header.seq < *expected {
+        next.insert(at, end);
+        let seen = due(seqs).saturating_sub(record.header.seq);
+        if seen >= record.records() {
             self.board.repeat();
             return Ok(());
         }
-        *expected = header.seq + 1;
-        let rows = record::decode(&value).map_err(|source| ReceiveError::Record { at, offset, source })?;
-        let segment = Segment::of_record(at, offset, timestamp_micros, &header, &rows)
-            .map_err(|source| ReceiveError::Rows { at, offset, source })?;
+        let record = record.skip(seen);
+        let last_seq = record.header.seq + record.records() - 1;
+        seqs.insert((at, publisher), last_seq + 1);
+        let rows = record.batch().map_err(|source| ReceiveError::Record { at, offset, source })?;
+        let segment = Segment::of_record(&record, &rows).map_err(|source| ReceiveError::Rows { at, offset, source })?;
         failpoint::hit("receive.before_insert");
         if self.live.insert(segment) {
-            self.board.received(at, timestamp_micros, &header);
+            let header = RecordHeader { seq: last_seq, ..record.header };
+            self.board.received(at, record.timestamp_micros, &header);
         } else {
             self.board.repeat();
         }

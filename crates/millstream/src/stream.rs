@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{FileProgress, Offsets, PublisherProgress};
-use millstream_core::record::RecordHeader;
+use millstream_core::record::{self, RecordError, RecordHeader};
 
 use crate::table::Seqs;
 
@@ -58,7 +59,7 @@ pub(crate) struct NewRecord {
     pub(crate) value: Bytes,
 }
 
-/// A record of the log.
+/// A record of the log, or consecutive records of one row each.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     /// Where it is.
@@ -67,10 +68,63 @@ pub(crate) struct Record {
     pub(crate) offset: Offset,
     /// When it was appended, microseconds since 1970; never goes back within a stream.
     pub(crate) timestamp_micros: i64,
-    /// Its facts.
+    /// Its facts; of several records: the seq of the first, and the rows and times of all.
     pub(crate) header: RecordHeader,
     /// Its value.
-    pub(crate) value: Bytes,
+    pub(crate) value: Value,
+}
+
+/// What a record carries.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// A batch as an Arrow stream.
+    Arrow(Bytes),
+    /// One row of each of several records.
+    Rows {
+        /// The rows.
+        batch: RecordBatch,
+        /// Offset of each.
+        offsets: Arc<[u64]>,
+    },
+}
+
+impl Record {
+    /// How many records of the log it is.
+    pub(crate) fn records(&self) -> u64 {
+        match &self.value {
+            Value::Arrow(_) => 1,
+            Value::Rows { offsets, .. } => offsets.len() as u64,
+        }
+    }
+
+    /// The offset behind it.
+    pub(crate) fn end(&self) -> Offset {
+        match &self.value {
+            Value::Arrow(_) => self.offset.next(),
+            Value::Rows { offsets, .. } => Offset(offsets.last().copied().unwrap_or(self.offset.0)).next(),
+        }
+    }
+
+    /// Its rows.
+    pub(crate) fn batch(&self) -> Result<RecordBatch, RecordError> {
+        match &self.value {
+            Value::Arrow(bytes) => record::decode(bytes),
+            Value::Rows { batch, .. } => Ok(batch.clone()),
+        }
+    }
+
+    /// Without its first `count` records.
+    pub(crate) fn skip(mut self, count: u64) -> Self {
+        if let Value::Rows { batch, offsets } = &self.value {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(offsets.len());
+            let (batch, offsets) = (batch.slice(count, offsets.len() - count), Arc::<[u64]>::from(&offsets[count..]));
+            self.header.seq += count as u64;
+            self.header.rows -= count as u64;
+            self.offset = Offset(offsets.first().copied().unwrap_or(self.offset.0));
+            self.value = Value::Rows { batch, offsets };
+        }
+        self
+    }
 }
 
 /// What becomes true at once.
@@ -85,6 +139,8 @@ pub(crate) struct Append {
     /// What dedup learned and forgot: the event time of each key that it holds now, none for one that it does not hold any
     /// more.
     pub(crate) dedup: BTreeMap<KeyHash, Option<i64>>,
+    /// Schemas by name that records refer to and that the log may not have yet.
+    pub(crate) schemas: BTreeMap<String, Vec<u8>>,
 }
 
 impl Append {

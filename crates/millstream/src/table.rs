@@ -122,9 +122,14 @@ impl LiveTable {
     pub(crate) fn insert(&self, segment: Segment) -> bool {
         let mut inner = self.lock();
         let Some(partition) = inner.partitions.get_mut(&segment.at) else { return false };
-        if segment.first < partition.high {
+        if segment.end <= partition.high {
             return false;
         }
+        let segment = match segment.cut(partition.high) {
+            Some((_, above)) => above,
+            None if segment.first < partition.high => return false,
+            None => segment,
+        };
         partition.high = segment.end;
         partition.segments.push_back(Arc::new(segment));
         drop(inner);
@@ -206,6 +211,7 @@ impl LiveTable {
             // The archive never goes back.
             partition.archived = partition.archived.max(offset);
             partition.high = partition.high.max(offset);
+            partition.cut();
         }
         match topic {
             Topic::Rows => inner.archive.rows = Some(table),
@@ -327,8 +333,11 @@ impl Window {
 
     /// The part of it that lies below these offsets.
     pub(crate) fn below(&self, offsets: &Offsets) -> Self {
-        let is_below = |segment: &Arc<Segment>| offsets.get(&segment.at).is_some_and(|&offset| segment.end <= offset);
-        let segments = self.segments.iter().filter(|segment| is_below(segment)).cloned().collect();
+        let below = |segment: &Arc<Segment>| {
+            let offset = *offsets.get(&segment.at)?;
+            if segment.end <= offset { Some(Arc::clone(segment)) } else { Some(Arc::new(segment.cut(offset)?.0)) }
+        };
+        let segments = self.segments.iter().filter_map(below).collect();
         Self { start: self.start.clone(), end: offsets.clone(), segments }
     }
 
@@ -363,6 +372,16 @@ impl Inner {
 const MERGED_ROWS: usize = 32_768;
 
 impl Partition {
+    /// Cuts the segment that lies on both sides of what the archive holds.
+    fn cut(&mut self) {
+        let across = |segment: &Arc<Segment>| segment.first < self.archived && self.archived < segment.end;
+        let Some(position) = self.segments.iter().position(across) else { return };
+        if let Some((below, above)) = self.segments[position].cut(self.archived) {
+            self.segments[position] = Arc::new(below);
+            self.segments.insert(position + 1, Arc::new(above));
+        }
+    }
+
     /// Runs of small archived segments that are worth merging.
     fn small_runs(&self) -> Vec<Vec<Arc<Segment>>> {
         let mut runs = Vec::new();

@@ -16,7 +16,7 @@ use millstream_core::dedup::Deduplicator;
 use millstream_core::ids::Topic;
 use millstream_core::plan::{FilePlan, KnownSchema};
 use millstream_core::progress::{FilePhase, FileProgress};
-use millstream_core::record::{self, FILE, ROW};
+use millstream_core::record::{FILE, ROW};
 use serde::Serialize;
 
 use crate::clean::batch::BatchCleaner;
@@ -153,9 +153,9 @@ async fn note_log(
     }
     while records > 0 {
         for record in durable.log.read(&next, 8 * 1024 * 1024).await? {
-            next.insert(record.at, record.offset.next());
-            records = records.saturating_sub(1);
-            let batch = record::decode(&record.value).map_err(|error| PipelineError::Failed(chain(&error)))?;
+            next.insert(record.at, record.end());
+            records = records.saturating_sub(usize::try_from(record.records()).unwrap_or(usize::MAX));
+            let batch = record.batch().map_err(|error| PipelineError::Failed(chain(&error)))?;
             note(&batch, found, |found| &mut found.log).map_err(|error| PipelineError::Failed(error.to_string()))?;
         }
     }

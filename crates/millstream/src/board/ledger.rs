@@ -9,8 +9,9 @@ use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
 
 use crate::stream::{Applied, PendingRecord, Recovered};
 use crate::table::Window;
-use arrow::array::AsArray;
-use arrow::datatypes::Int32Type;
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 
 /// Files shown in a ledger at most: those under way and the newest of the others.
 const FILES: usize = 1000;
@@ -219,7 +220,8 @@ fn add(total: &mut LedgerCounts, counts: &LedgerCounts) {
 
 /// File and number of the rows of a segment. A record holds rows of one file; a merged segment is never in a window.
 fn rows_of_file(batch: &arrow::record_batch::RecordBatch) -> Option<(String, u64)> {
-    let column = batch.column_by_name(FILE)?.as_dictionary_opt::<Int32Type>()?;
-    let name = column.values().as_string_opt::<i32>()?;
-    (!column.is_empty()).then(|| (name.value(0).to_owned(), batch.num_rows() as u64))
+    let column = batch.column_by_name(FILE)?.slice(0, batch.num_rows().min(1));
+    let name = cast(&column, &DataType::Utf8).ok()?;
+    let name = name.as_string_opt::<i32>()?;
+    (!name.is_empty()).then(|| (name.value(0).to_owned(), batch.num_rows() as u64))
 }

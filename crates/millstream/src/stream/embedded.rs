@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention,
+    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention, Value,
 };
 use crate::clock::now_micros;
 use crate::failpoint;
@@ -336,7 +336,7 @@ impl Inner {
                     offset,
                     timestamp_micros: stored.timestamp_micros,
                     header: stored.header,
-                    value: Bytes::from_owner(value),
+                    value: Value::Arrow(Bytes::from_owner(value)),
                 });
                 if bytes >= share {
                     break;

@@ -23,6 +23,8 @@ use async_trait::async_trait;
 use millstream_core::config::{Config, Kafka};
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{Offsets, PublisherProgress};
+use millstream_core::record::RecordHeader;
+use rdkafka::Message;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use tracing::{debug, warn};
@@ -302,16 +304,11 @@ impl Log for KafkaLog {
             }
             for (topic, partitions) in &from {
                 scan::scan(&client, topic, partitions, |message| {
-                    let Some(record) = read::take(&client.settings, message)? else { return Ok(()) };
-                    ends.insert(record.at, record.offset.next());
-                    let header = record.header;
-                    pending.push(PendingRecord {
-                        at: record.at,
-                        publisher: header.publisher,
-                        seq: header.seq,
-                        file: header.file,
-                        rows: header.rows,
-                    });
+                    let at = client.settings.names.at(message.topic(), message.partition());
+                    let (Some(at), Some(header)) = (at, read::header(message)?) else { return Ok(()) };
+                    ends.insert(at, read::offset_of(message).next());
+                    let RecordHeader { publisher, seq, file, rows, .. } = header;
+                    pending.push(PendingRecord { at, publisher, seq, file, rows });
                     Ok(())
                 })?;
             }

@@ -5,12 +5,12 @@
 
 pub(crate) mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
-use millstream_core::config::{Config, Pace};
+use millstream_core::config::{Config, Format, Pace};
 use millstream_core::dedup::{DedupError, Deduplicator};
 use millstream_core::ids::{StreamId, Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress, StartedRules};
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
+use self::rows::{Form, Parts};
 use super::{Append, Applied, AppliedRecord, Log, LogError, NewRecord, PublisherId, Recovered};
 use crate::board::Board;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
@@ -107,6 +108,8 @@ pub(crate) struct Publisher {
     pub(crate) files: BTreeMap<u64, FileProgress>,
     /// Dedup, if wanted, with its recovered state.
     pub(crate) dedup: Option<Deduplicator>,
+    /// Schemas that this life has appended.
+    pub(crate) schemas: HashSet<String>,
 }
 
 /// What is collected for the next append.
@@ -421,21 +424,17 @@ impl Publisher {
         }
         let facts = Facts { name, start, rows: rows.clone() };
         let encode = |source| PublishError::Record { file: name.to_owned(), source };
-        let max_bytes = self.config.stream.max_record_bytes;
-        let clean = rows::clean_records(&clean, name, self.config.source.event_time.as_deref(), max_bytes);
+        let stream = &self.config.stream;
+        let (partitions, max_bytes) = (stream.partitions.get(), stream.max_record_bytes);
+        let form = Form { format: stream.format, key: &stream.key, partitions, max_bytes };
+        let clean = rows::clean_records(&clean, name, self.config.source.event_time.as_deref(), form);
         let (clean, too_large) = clean.map_err(encode)?;
-        let (rejects, by_rule) = rows::reject_records(&cleaned.rejects, name, &too_large, max_bytes).map_err(encode)?;
-        outcomes.clean = clean.iter().map(|part| part.rows).sum();
-        outcomes.rejected = rejects.iter().map(|part| part.rows).sum();
+        let (rejects, by_rule) = rows::reject_records(&cleaned.rejects, name, &too_large, form).map_err(encode)?;
+        outcomes.clean = clean.parts.iter().map(|part| part.rows).sum();
+        outcomes.rejected = rejects.parts.iter().map(|part| part.rows).sum();
         outcomes.by_rule = by_rule;
-        for part in clean {
-            let partition = self.progress.next_partition;
-            self.progress.next_partition = (partition + 1) % self.config.stream.partitions;
-            self.record(TopicPartition { topic: Topic::Rows, partition }, &facts, part, pending);
-        }
-        for part in rejects {
-            self.record(TopicPartition { topic: Topic::Rejects, partition: 0 }, &facts, part, pending);
-        }
+        self.records(Topic::Rows, clean, &facts, pending);
+        self.records(Topic::Rejects, rejects, &facts, pending);
         if let Some(file) = self.files.get_mut(&start.sequence) {
             file.next_row = rows.end;
             file.outcomes.add(&outcomes);
@@ -444,7 +443,35 @@ impl Publisher {
         Ok(())
     }
 
-    fn record(&mut self, at: TopicPartition, facts: &Facts<'_>, part: rows::Part, pending: &mut Pending) {
+    /// Puts records where they go. Without a key that says where: one partition after the other, batch by batch.
+    fn records(&mut self, topic: Topic, records: Parts, facts: &Facts<'_>, pending: &mut Pending) {
+        let schema = records.schema.map(|(name, bytes)| {
+            if self.schemas.insert(name.clone()) {
+                pending.append.schemas.insert(name.clone(), bytes);
+            }
+            name
+        });
+        let partitions = self.config.stream.partitions.get();
+        let is_one_row_each = self.config.stream.format == Format::Json;
+        let mut next = self.progress.next_partition;
+        for (index, part) in records.parts.into_iter().enumerate() {
+            if topic == Topic::Rows && part.partition.is_none() && (index == 0 || !is_one_row_each) {
+                next = self.progress.next_partition;
+                self.progress.next_partition = (next + 1) % partitions;
+            }
+            let partition = if topic == Topic::Rows { part.partition.unwrap_or(next) } else { 0 };
+            self.record(TopicPartition { topic, partition }, facts, part, schema.clone(), pending);
+        }
+    }
+
+    fn record(
+        &mut self,
+        at: TopicPartition,
+        facts: &Facts<'_>,
+        part: rows::Part,
+        schema: Option<String>,
+        pending: &mut Pending,
+    ) {
         let seq = self.progress.next_seq.entry(at).or_default();
         let found_at_micros = self.files.get(&facts.start.sequence).map_or(0, |file| file.found_at_micros);
         let header = RecordHeader {
@@ -459,10 +486,11 @@ impl Publisher {
             found_at_micros,
             event_time_micros: part.event_time_micros,
             rules_hash: facts.start.plan.rules_hash.clone(),
+            schema,
         };
         *seq += 1;
         pending.bytes += part.value.len() as u64;
-        pending.append.records.push(NewRecord { at, header, key: None, value: Bytes::from(part.value) });
+        pending.append.records.push(NewRecord { at, header, key: part.key, value: Bytes::from(part.value) });
     }
 }
 

@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::record::{INGESTED_AT, RecordHeader};
+use millstream_core::record::INGESTED_AT;
+
+use crate::stream::{Record, Value};
 
 /// Rows of consecutive records.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Segment {
     pub(crate) end: Offset,
     /// Publisher of the last record, and the seq behind it.
     pub(crate) next_seq: (u32, u64),
+    /// Offset of each row, where each row is a record of its own: such a segment can be cut.
+    pub(crate) row_offsets: Option<Arc<[u64]>>,
     /// The rows, with `ingested_at`.
     pub(crate) batch: RecordBatch,
     /// Memory of the rows, bytes.
@@ -32,25 +36,48 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// The rows of one record, `ingested_at` added.
-    pub(crate) fn of_record(
-        at: TopicPartition,
-        offset: Offset,
-        timestamp_micros: i64,
-        header: &RecordHeader,
-        rows: &RecordBatch,
-    ) -> Result<Self, ArrowError> {
-        let batch = with_ingested_at(rows, timestamp_micros)?;
+    /// The rows of a record, `ingested_at` added.
+    pub(crate) fn of_record(record: &Record, rows: &RecordBatch) -> Result<Self, ArrowError> {
+        let batch = with_ingested_at(rows, record.timestamp_micros)?;
         Ok(Self {
-            at,
-            first: offset,
-            end: offset.next(),
-            next_seq: (header.publisher, header.seq + 1),
+            at: record.at,
+            first: record.offset,
+            end: record.end(),
+            next_seq: (record.header.publisher, record.header.seq + record.records()),
+            row_offsets: match &record.value {
+                Value::Arrow(_) => None,
+                Value::Rows { offsets, .. } => Some(Arc::clone(offsets)),
+            },
             bytes: bytes(&batch),
             batch,
-            ingested_at_micros: (timestamp_micros, timestamp_micros),
-            event_time_micros: header.event_time_micros,
+            ingested_at_micros: (record.timestamp_micros, record.timestamp_micros),
+            event_time_micros: record.header.event_time_micros,
         })
+    }
+
+    /// What lies below an offset and what does not; none where it cannot be cut there.
+    pub(crate) fn cut(&self, at: Offset) -> Option<(Self, Self)> {
+        let offsets = self.row_offsets.as_ref()?;
+        let below = offsets.partition_point(|&offset| offset < at.0);
+        if below == 0 || below == offsets.len() {
+            return None;
+        }
+        let part = |rows: std::ops::Range<usize>, first, end| {
+            let batch = self.batch.slice(rows.start, rows.len());
+            let (publisher, next) = self.next_seq;
+            Self {
+                at: self.at,
+                first,
+                end,
+                next_seq: (publisher, next - (offsets.len() - rows.end) as u64),
+                row_offsets: Some(Arc::from(&offsets[rows])),
+                bytes: bytes(&batch),
+                batch,
+                ingested_at_micros: self.ingested_at_micros,
+                event_time_micros: self.event_time_micros,
+            }
+        };
+        Some((part(0..below, self.first, at), part(below..offsets.len(), Offset(offsets[below]), self.end)))
     }
 
     /// One segment for a run of neighbours; none when they cannot be put together.
@@ -64,6 +91,8 @@ impl Segment {
             first: first.first,
             end: last.end,
             next_seq: last.next_seq,
+            // Merged segments are archived: nobody cuts them any more.
+            row_offsets: None,
             bytes: bytes(&batch),
             batch,
             ingested_at_micros: (first.ingested_at_micros.0, last.ingested_at_micros.1),

@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use arrow::datatypes::SchemaRef;
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::StreamId;
 use millstream_core::progress::{FileProgress, PublisherProgress};
+use millstream_core::record::decode_schema;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
@@ -25,6 +27,7 @@ pub(super) const LAYOUT_KEY: &str = "stream";
 pub(super) const INSTANCE_KEY: &str = "instance";
 pub(super) const PUBLISHER_KEY: &str = "publisher";
 const FILE_KEY: &str = "file/";
+const SCHEMA_KEY: &str = "schema/";
 
 /// Version of what stands in these topics.
 pub(super) const FORMAT: u32 = 1;
@@ -57,6 +60,8 @@ pub(super) struct Kept {
 pub(super) struct Progress {
     pub(super) layout: Option<Layout>,
     pub(super) publishers: BTreeMap<u32, Kept>,
+    /// Schemas of JSON records, by name.
+    pub(super) schemas: HashMap<String, SchemaRef>,
 }
 
 impl Progress {
@@ -101,6 +106,10 @@ impl Progress {
                 let file: FileProgress = serde_json::from_slice(value).map_err(unreadable)?;
                 kept.files.insert(file.file.clone(), file);
             }
+            (key, Some(value)) if key.starts_with(SCHEMA_KEY) => {
+                let schema = decode_schema(value).map_err(|_| damaged(message, "a schema"))?;
+                self.schemas.insert(key.trim_start_matches(SCHEMA_KEY).to_owned(), schema);
+            }
             (key, None) => {
                 if let Some(file) = key.strip_prefix(FILE_KEY) {
                     kept.files.remove(file);
@@ -135,6 +144,11 @@ pub(super) fn read_dedup(client: &Client, publisher: u32) -> Result<Vec<(KeyHash
 /// Key of the progress of a file.
 pub(super) fn file_key(file: &str) -> String {
     format!("{FILE_KEY}{file}")
+}
+
+/// Key of a schema.
+pub(super) fn schema_key(name: &str) -> String {
+    format!("{SCHEMA_KEY}{name}")
 }
 
 /// Number of a partition as Kafka's clients have it.

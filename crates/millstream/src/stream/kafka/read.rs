@@ -1,13 +1,14 @@
 //! Reading records as they come, from offsets that the caller names. Blocks, never for long: whoever waits asks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::progress::Offsets;
-use millstream_core::record::RecordHeader;
+use millstream_core::record::{RecordHeader, json};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -18,13 +19,17 @@ use tracing::warn;
 use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::Context;
-use super::progress::partition;
+use super::progress::{Progress, partition};
+use super::scan::damaged;
 use super::settings::{CALL_TIMEOUT, Settings};
 use super::write::HEADER;
-use crate::stream::Record;
+use crate::stream::{Record, Value};
 
 /// How long a read waits for the first record.
 const WAIT: Duration = Duration::from_millis(200);
+
+/// Rows of JSON records that are put together at most.
+const GROUP_ROWS: usize = 8192;
 
 /// How long a topic may be unknown before that is believed: a broker that starts does not know its topics yet.
 const NO_TOPIC_PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +41,8 @@ pub(super) struct Reader {
     positions: Offsets,
     no_topic_since: Option<Instant>,
     foreign_told: bool,
+    /// Schemas of JSON records, by name.
+    schemas: HashMap<String, SchemaRef>,
 }
 
 impl Reader {
@@ -54,6 +61,7 @@ impl Reader {
             positions: Offsets::new(),
             no_topic_since: None,
             foreign_told: false,
+            schemas: HashMap::new(),
         })
     }
 
@@ -61,36 +69,38 @@ impl Reader {
     pub(super) fn read(&mut self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, KafkaLogError> {
         self.go_to(from)?;
         let mut records = Vec::new();
+        let mut group: Option<Group> = None;
         let mut bytes = 0;
         let mut wait = WAIT;
         while bytes < max_bytes {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    let record = take(&self.client.settings, &message)?;
+                    wait = Duration::ZERO;
+                    self.no_topic_since = None;
                     let Some(at) = self.client.settings.names.at(message.topic(), message.partition()) else {
                         continue;
                     };
                     self.positions.insert(at, offset_of(&message).next());
-                    self.no_topic_since = None;
-                    if let Some(record) = record {
-                        bytes += record.value.len() as u64;
-                        records.push(record);
-                    } else if !std::mem::replace(&mut self.foreign_told, true) {
-                        warn!(
-                            topic = message.topic(),
-                            partition = message.partition(),
-                            offset = message.offset(),
-                            "a record that millstream did not write is passed over; set `stream.kafka.foreign` to receive such topics"
-                        );
+                    bytes += message.payload_len() as u64;
+                    let Some(header) = header(&message)? else {
+                        if !std::mem::replace(&mut self.foreign_told, true) {
+                            tell_foreign(&message);
+                        }
+                        continue;
+                    };
+                    if let Some(full) = add(at, header, &message, &mut group, &mut records) {
+                        records.push(full.record(&mut self.schemas, &self.client)?);
                     }
-                    wait = Duration::ZERO;
                 }
                 Some(Err(error)) => {
                     self.take_error(&error)?;
                     break;
                 }
             }
+        }
+        if let Some(group) = group {
+            records.push(group.record(&mut self.schemas, &self.client)?);
         }
         if records.is_empty() {
             self.look_after_trouble();
@@ -259,22 +269,103 @@ pub(super) fn all_watermarks(
     TopicPartition::all(client.settings.partitions).map(|at| Ok((at, reader.watermarks(at)?))).collect()
 }
 
-/// The record of a message; none when it is not one of ours.
-pub(super) fn take(settings: &Settings, message: &BorrowedMessage<'_>) -> Result<Option<Record>, KafkaLogError> {
-    let Some(at) = settings.names.at(message.topic(), message.partition()) else { return Ok(None) };
+/// The facts of a message; none when it is not one of ours.
+pub(super) fn header(message: &BorrowedMessage<'_>) -> Result<Option<RecordHeader>, KafkaLogError> {
     let facts = message.headers().and_then(|headers| headers.iter().find(|header| header.key == HEADER)?.value);
-    let (Some(facts), Some(value)) = (facts, message.payload()) else { return Ok(None) };
-    let header: RecordHeader = serde_json::from_slice(facts).map_err(|_| super::scan::damaged(message, "a header"))?;
-    Ok(Some(Record {
-        at,
-        offset: offset_of(message),
-        timestamp_micros: message.timestamp().to_millis().unwrap_or_default().saturating_mul(1000),
-        header,
-        value: Bytes::copy_from_slice(value),
-    }))
+    let (Some(facts), Some(_)) = (facts, message.payload()) else { return Ok(None) };
+    serde_json::from_slice(facts).map(Some).map_err(|_| damaged(message, "a header"))
 }
 
-fn offset_of(message: &BorrowedMessage<'_>) -> Offset {
+fn tell_foreign(message: &BorrowedMessage<'_>) {
+    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+    warn!(topic, partition, offset, "a record that millstream did not write is passed over");
+}
+
+/// Takes a message in: as a record of its own, or as a row of a group. Gives the group that is full by it.
+fn add(
+    at: TopicPartition,
+    header: RecordHeader,
+    message: &BorrowedMessage<'_>,
+    group: &mut Option<Group>,
+    records: &mut Vec<Record>,
+) -> Option<Group> {
+    let value = message.payload().unwrap_or_default();
+    let timestamp_micros = message.timestamp().to_millis().unwrap_or_default().saturating_mul(1000);
+    let offset = offset_of(message);
+    let Some(schema) = header.schema.clone() else {
+        records.push(Record {
+            at,
+            offset,
+            timestamp_micros,
+            header,
+            value: Value::Arrow(Bytes::copy_from_slice(value)),
+        });
+        return None;
+    };
+    if let Some(open) = group
+        && open.admits(at, &header, timestamp_micros)
+    {
+        open.add(&header, offset, value);
+        return None;
+    }
+    let begun = Group { at, timestamp_micros, schema, offsets: vec![offset.0], values: vec![value.to_vec()], header };
+    group.replace(begun)
+}
+
+/// Consecutive records of one row each.
+struct Group {
+    at: TopicPartition,
+    timestamp_micros: i64,
+    schema: String,
+    header: RecordHeader,
+    offsets: Vec<u64>,
+    values: Vec<Vec<u8>>,
+}
+
+impl Group {
+    fn admits(&self, at: TopicPartition, header: &RecordHeader, timestamp_micros: i64) -> bool {
+        let facts = &self.header;
+        self.offsets.len() < GROUP_ROWS
+            && (at, timestamp_micros) == (self.at, self.timestamp_micros)
+            && (header.publisher, header.stream) == (facts.publisher, facts.stream)
+            && header.seq == facts.seq + self.offsets.len() as u64
+            && header.file == facts.file
+            && header.schema == facts.schema
+    }
+
+    fn add(&mut self, header: &RecordHeader, offset: Offset, value: &[u8]) {
+        self.offsets.push(offset.0);
+        self.values.push(value.to_vec());
+        self.header.rows += header.rows;
+        let times = [self.header.event_time_micros, header.event_time_micros].into_iter().flatten();
+        self.header.event_time_micros = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    }
+
+    /// The rows, decoded by the schema that they were written with.
+    fn record(self, schemas: &mut HashMap<String, SchemaRef>, client: &Client) -> Result<Record, KafkaLogError> {
+        let bad = |what| KafkaLogError::Damaged {
+            topic: client.settings.names.of(self.at.topic).to_owned(),
+            partition: partition(self.at.partition),
+            offset: i64::try_from(self.offsets[0]).unwrap_or(i64::MAX),
+            what,
+        };
+        if !schemas.contains_key(&self.schema) {
+            // It was appended with the first record that has it.
+            schemas.extend(Progress::read(client)?.schemas);
+        }
+        let schema = schemas.get(&self.schema).ok_or_else(|| bad("rows whose schema is not there"))?;
+        let values: Vec<&[u8]> = self.values.iter().map(Vec::as_slice).collect();
+        let decoded = json::decode_rows(&values, schema).map_err(|_| bad("rows that cannot be read"))?;
+        if !decoded.bad.is_empty() {
+            return Err(bad("a row that cannot be read"));
+        }
+        let value = Value::Rows { batch: decoded.batch, offsets: Arc::from(self.offsets.as_slice()) };
+        let offset = Offset(self.offsets[0]);
+        Ok(Record { at: self.at, offset, timestamp_micros: self.timestamp_micros, header: self.header, value })
+    }
+}
+
+pub(super) fn offset_of(message: &BorrowedMessage<'_>) -> Offset {
     Offset(u64::try_from(message.offset()).unwrap_or_default())
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use millstream_core::config::{Config, Kafka, SaslMechanism, SecretSource};
+use millstream_core::config::{Config, Format, Kafka, SaslMechanism, SecretSource};
 use millstream_core::ids::{Topic, TopicPartition};
 use rdkafka::ClientConfig;
 
@@ -60,6 +60,7 @@ pub(super) struct Settings {
     pub(super) has_dedup: bool,
     pub(super) max_record_bytes: u64,
     flush_bytes: u64,
+    format: Format,
     base: ClientConfig,
 }
 
@@ -79,6 +80,7 @@ impl Settings {
             has_dedup: config.clean.dedup.is_some(),
             max_record_bytes: config.stream.max_record_bytes,
             flush_bytes: config.stream.flush_bytes,
+            format: config.stream.format,
             base: base(kafka)?,
             kafka: kafka.clone(),
         })
@@ -104,8 +106,8 @@ impl Settings {
             // What is not delivered by then will not be: the transaction is gone.
             .set("message.timeout.ms", &timeout_millis)
             .set("linger.ms", "2")
-            // The values are compressed already, or small.
-            .set("compression.codec", "none")
+            // An Arrow value is compressed already.
+            .set("compression.codec", if self.format == Format::Json { "lz4" } else { "none" })
             .set("queue.buffering.max.kbytes", (64 * 1024 + 2 * self.flush_bytes / 1024).to_string())
             .set("queue.buffering.max.messages", "1000000");
         client

@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::{Health, log_line};
-use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, file_key, partition};
+use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, file_key, partition, schema_key};
 use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION};
 use crate::stream::Append;
 
@@ -98,6 +98,9 @@ impl Writer {
         }
         for file in &append.files {
             self.put_progress(publisher, &file_key(&file.file), Some(&to_json(file)))?;
+        }
+        for (name, schema) in &append.schemas {
+            self.put_progress(publisher, &schema_key(name), Some(schema))?;
         }
         for (key, time) in &append.dedup {
             let time = time.map(i64::to_le_bytes);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, new_null_array,
+    StringBuilder, UInt32Array, new_null_array,
 };
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use arrow::error::ArrowError;
-use millstream_core::record::{Cut, FILE, ROW, RecordError, encode_within};
+use millstream_core::config::Format;
+use millstream_core::record::json::{self, JsonRow};
+use millstream_core::record::{FILE, ROW, RecordError, encode_schema, encode_within, partition};
 
 use crate::table::segment::time_range;
 
@@ -22,10 +24,38 @@ const TOO_LARGE: &str = "record:too_large";
 pub(crate) struct Part {
     /// Number of rows.
     pub(crate) rows: u64,
+    /// What it is keyed by.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Partition that its key wants.
+    pub(crate) partition: Option<u32>,
     /// Value of the record.
     pub(crate) value: Vec<u8>,
     /// Lowest and highest event time.
     pub(crate) event_time_micros: Option<(i64, i64)>,
+}
+
+/// How records look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form<'a> {
+    /// Arrow or JSON.
+    pub(crate) format: Format,
+    /// Columns that decide the partition of clean rows.
+    pub(crate) key: &'a [String],
+    /// Partitions of clean rows.
+    pub(crate) partitions: u32,
+    /// Largest value.
+    pub(crate) max_bytes: u64,
+}
+
+/// Records of rows, and what does not fit one.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// The records, in the order of their rows within each partition.
+    pub(crate) parts: Vec<Part>,
+    /// Name and bytes of the schema, where values do not tell it.
+    pub(crate) schema: Option<(String, Vec<u8>)>,
+    /// Numbers (in the batch) of rows that fit no record.
+    too_large: Vec<usize>,
 }
 
 /// The records of clean rows, and the numbers (in the file) of rows that fit no record.
@@ -33,14 +63,17 @@ pub(crate) fn clean_records(
     rows: &RecordBatch,
     file: &str,
     event_time: Option<&str>,
-    max_bytes: u64,
-) -> Result<(Vec<Part>, Vec<i64>), RecordError> {
+    form: Form<'_>,
+) -> Result<(Parts, Vec<i64>), RecordError> {
     let batch = with_file(rows, file).map_err(RecordError::Encode)?;
-    let cut = encode_within(&batch, max_bytes)?;
+    let parts = match form.format {
+        Format::Json => json_parts(&batch, event_time, form)?,
+        Format::Arrow if form.key.is_empty() => arrow_parts(&batch, event_time, None, form.max_bytes)?,
+        Format::Arrow => keyed_parts(&batch, event_time, form)?,
+    };
     let numbers = batch.column_by_name(ROW).and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let too_large = cut.too_large.iter().filter_map(|&row| numbers.map(|numbers| numbers.value(row))).collect();
-    let times = event_time.and_then(|name| batch.column_by_name(name));
-    Ok((parts(cut, times), too_large))
+    let too_large = parts.too_large.iter().filter_map(|&row| numbers.map(|numbers| numbers.value(row))).collect();
+    Ok((parts, too_large))
 }
 
 /// The records of rejects, and how many rows each rule rejected. Rows that fit no record are among them, without their
@@ -49,31 +82,87 @@ pub(crate) fn reject_records(
     rejects: &RecordBatch,
     file: &str,
     too_large: &[i64],
-    max_bytes: u64,
-) -> Result<(Vec<Part>, BTreeMap<String, u64>), RecordError> {
+    form: Form<'_>,
+) -> Result<(Parts, BTreeMap<String, u64>), RecordError> {
     let mut batch = rejects.clone();
     if !too_large.is_empty() {
-        let more = too_large_rejects(too_large, max_bytes, rejects.schema_ref()).map_err(RecordError::Encode)?;
+        let more = too_large_rejects(too_large, form.max_bytes, rejects.schema_ref()).map_err(RecordError::Encode)?;
         batch = concat_batches(rejects.schema_ref(), [rejects, &more]).map_err(RecordError::Encode)?;
     }
     let by_rule = count_rules(&batch);
     let batch = with_file(&batch, file).map_err(RecordError::Encode)?;
-    let mut cut = encode_within(&batch, max_bytes)?;
-    for row in std::mem::take(&mut cut.too_large) {
+    let records = |batch: &RecordBatch, max_bytes| match form.format {
+        Format::Arrow => arrow_parts(batch, None, None, max_bytes),
+        Format::Json => json_parts(batch, None, Form { key: &[], max_bytes, ..form }),
+    };
+    let mut parts = records(&batch, form.max_bytes)?;
+    for row in std::mem::take(&mut parts.too_large) {
         // The original values do not fit beside the reasons: the reasons go on alone.
         let bare = without_original(&batch.slice(row, 1)).map_err(RecordError::Encode)?;
-        cut.records.extend(encode_within(&bare, u64::MAX)?.records);
+        parts.parts.extend(records(&bare, u64::MAX)?.parts);
     }
-    Ok((parts(cut, None), by_rule))
+    Ok((parts, by_rule))
 }
 
-fn parts(cut: Cut, times: Option<&ArrayRef>) -> Vec<Part> {
+/// Batches as records.
+fn arrow_parts(
+    batch: &RecordBatch,
+    event_time: Option<&str>,
+    partition: Option<u32>,
+    max_bytes: u64,
+) -> Result<Parts, RecordError> {
+    let cut = encode_within(batch, max_bytes)?;
+    let times = event_time.and_then(|name| batch.column_by_name(name));
     let part = |record: millstream_core::record::Encoded| Part {
         rows: record.rows.len() as u64,
+        key: None,
+        partition,
         event_time_micros: times.and_then(|times| time_range(&times.slice(record.rows.start, record.rows.len()))),
         value: record.value,
     };
-    cut.records.into_iter().map(part).collect()
+    Ok(Parts { parts: cut.records.into_iter().map(part).collect(), schema: None, too_large: cut.too_large })
+}
+
+/// Batches as records, rows with the same key in the same partition.
+fn keyed_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) -> Result<Parts, RecordError> {
+    let mut groups: BTreeMap<Option<u32>, Vec<u32>> = BTreeMap::new();
+    for (row, partition) in (0u32..).zip(partition::keys(batch, form.key, form.partitions)?) {
+        groups.entry(partition).or_default().push(row);
+    }
+    let mut all = Parts::default();
+    for (partition, rows) in groups {
+        let rows = UInt32Array::from(rows);
+        let group = take_record_batch(batch, &rows).map_err(RecordError::Encode)?;
+        let Parts { parts, too_large, .. } = arrow_parts(&group, event_time, partition, form.max_bytes)?;
+        all.parts.extend(parts);
+        all.too_large.extend(too_large.into_iter().map(|row| rows.value(row) as usize));
+    }
+    Ok(all)
+}
+
+/// A record for each row.
+fn json_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) -> Result<Parts, RecordError> {
+    let times = event_time.and_then(|name| batch.column_by_name(name));
+    let mut all = Parts { schema: Some(encode_schema(&plain_schema(batch.schema_ref()))?), ..Parts::default() };
+    for (row, JsonRow { key, value }) in json::encode_rows(batch, form.key)?.into_iter().enumerate() {
+        if value.len() as u64 > form.max_bytes {
+            all.too_large.push(row);
+            continue;
+        }
+        let partition = key.as_ref().map(|key| partition::murmur2_partition(key, form.partitions));
+        let event_time_micros = times.and_then(|times| time_range(&times.slice(row, 1)));
+        all.parts.push(Part { rows: 1, key, partition, value, event_time_micros });
+    }
+    Ok(all)
+}
+
+/// The columns as JSON has them: how texts are held in memory is no matter of other programs.
+fn plain_schema(schema: &Schema) -> Schema {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Dictionary(_, values) => Field::new(field.name(), values.as_ref().clone(), field.is_nullable()),
+        _ => field.as_ref().clone(),
+    };
+    Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>())
 }
 
 /// The rows with `_file` in front of `_row`.
