@@ -32,6 +32,7 @@ pub use self::kafka::{Kafka, Sasl, SaslMechanism, SecretSource, Tls};
 use self::read_clean::Mentions;
 use self::reader::Reader;
 use self::sections::Items;
+use crate::ids::TopicPartition;
 use crate::units;
 
 /// Batches a second that a slow pace is cut into.
@@ -101,6 +102,23 @@ impl Config {
         let Pace::RowsPerSecond(pace) = self.source.pace else { return self.stream.batch_rows };
         let by_pace = usize::try_from(pace.get() / PACED_BATCHES_PER_SECOND).unwrap_or(usize::MAX);
         NonZeroUsize::new(by_pace).unwrap_or(NonZeroUsize::MIN).min(self.stream.batch_rows)
+    }
+
+    /// Whether another program writes the topic.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.stream.kafka.as_ref().is_some_and(|kafka| kafka.foreign)
+    }
+
+    /// Every partition that is received. Of a topic that another program writes, each gives rows and rejects.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        let partitions = self.stream.partitions.get();
+        if self.is_foreign() {
+            TopicPartition::rows(partitions).flat_map(|at| [at, at.rejects()]).collect()
+        } else {
+            TopicPartition::all(partitions).collect()
+        }
     }
 
     /// What the document says, defaults for what is absent or was reported.

@@ -57,9 +57,18 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// All partitions of a pipeline with `partitions` partitions of clean rows. Rejects have one.
     pub fn all(partitions: u32) -> impl Iterator<Item = Self> {
-        (0..partitions)
-            .map(|partition| Self { topic: Topic::Rows, partition })
-            .chain(std::iter::once(Self { topic: Topic::Rejects, partition: 0 }))
+        Self::rows(partitions).chain(std::iter::once(Self { topic: Topic::Rejects, partition: 0 }))
+    }
+
+    /// The partitions of clean rows.
+    pub fn rows(partitions: u32) -> impl Iterator<Item = Self> {
+        (0..partitions).map(|partition| Self { topic: Topic::Rows, partition })
+    }
+
+    /// The same partition for rejects, where a topic that others write is cleaned while it is received.
+    #[must_use]
+    pub fn rejects(self) -> Self {
+        Self { topic: Topic::Rejects, ..self }
     }
 }
 

@@ -206,8 +206,8 @@ pub(crate) struct ArchiveSettings {
     pub(crate) pipeline: String,
     /// Stream that is archived.
     pub(crate) stream: StreamId,
-    /// Partitions of the topic of clean rows.
-    pub(crate) partitions: u32,
+    /// Partitions that are archived, of both topics.
+    pub(crate) partitions: Vec<TopicPartition>,
     /// How clean rows are partitioned.
     pub(crate) partition_by: PartitionBy,
     /// Column with the time of the event.
@@ -228,7 +228,7 @@ impl ArchiveTable {
             folder,
             app: format!("millstream/{}/{}", settings.pipeline, settings.stream),
             stream: settings.stream,
-            partitions: TopicPartition::all(settings.partitions).filter(|at| at.topic == topic).collect(),
+            partitions: settings.partitions.iter().filter(|at| at.topic == topic).copied().collect(),
             partition_by: if topic == Topic::Rows { settings.partition_by } else { PartitionBy::None },
             event_time: settings.event_time.clone(),
             is_shared: settings.is_shared,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_core::config::Config;
-use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
+use millstream_core::ids::{Offset, StreamId, Topic};
 use millstream_core::progress::Offsets;
 use millstream_core::status::{ArchiveVersion, Ledger};
 use tracing::info;
@@ -12,7 +12,7 @@ use crate::archive::{self, ArchiveSettings, ArchiveTable, Loaded};
 use crate::board;
 use crate::pipeline::PipelineError;
 use crate::stream::embedded::{self, EmbeddedLog};
-use crate::stream::kafka::{KafkaLog, KafkaLogError, Tell};
+use crate::stream::kafka::{ForeignLog, KafkaLog, KafkaLogError, Tell};
 use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};
 use crate::table::{ArchiveState, Seqs};
 
@@ -94,6 +94,9 @@ pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineEr
 }
 
 async fn open_log(config: &Config, access: Access, tell: Tell) -> Result<Arc<dyn Log>, PipelineError> {
+    if let Some(kafka) = config.stream.kafka.as_ref().filter(|kafka| kafka.foreign) {
+        return Ok(Arc::new(ForeignLog::open(config, kafka, tell).await?));
+    }
     if let Some(kafka) = &config.stream.kafka {
         return Ok(Arc::new(KafkaLog::open(config, kafka, access, tell).await?));
     }
@@ -119,15 +122,14 @@ pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<Op
         path: config.archive.path.clone(),
         pipeline: config.pipeline.name.clone(),
         stream,
-        partitions: config.stream.partitions.get(),
+        partitions: config.partitions(),
         partition_by: config.archive.partition_by,
         event_time: config.source.event_time.clone(),
         is_shared: config.stream.kafka.is_some(),
     };
     let tables = [ArchiveTable::new(&settings, Topic::Rows)?, ArchiveTable::new(&settings, Topic::Rejects)?];
     let mut archive = ArchiveState::default();
-    let mut archived: Offsets =
-        TopicPartition::all(config.stream.partitions.get()).map(|at| (at, Offset::default())).collect();
+    let mut archived: Offsets = config.partitions().into_iter().map(|at| (at, Offset::default())).collect();
     let mut seqs = Seqs::new();
     for table in &tables {
         let Some(loaded) = table.load().await? else { continue };
@@ -166,6 +168,8 @@ fn check_expired(seqs: &Seqs, pending: &[PendingRecord], next_seqs: &Seqs) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use millstream_core::ids::TopicPartition;
 
     const AT: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
 

@@ -216,7 +216,8 @@ impl Stages {
     async fn open(config: &Arc<Config>, role: Role, until: Until, board: &Arc<Board>) -> Result<Self, PipelineError> {
         let teller = Arc::clone(board);
         let tell: Tell = Box::new(move |level, text| teller.message(level, text));
-        let access = role.publisher().map_or(Access::Receive, Access::Publish);
+        let publisher = role.publisher().filter(|_| !config.is_foreign());
+        let access = publisher.map_or(Access::Receive, Access::Publish);
         let durable = Durable::open(config, access, tell).await?;
         let (recovered, pending) = match role {
             Role::Run => durable.books().await?,
@@ -224,7 +225,7 @@ impl Stages {
             Role::Receive | Role::Serve => (Recovered::default(), Vec::new()),
         };
         let membership = if role == Role::Receive { Some(durable.log.join()?) } else { None };
-        let survey = if role == Role::Run {
+        let survey = if role == Role::Run || config.is_foreign() {
             None
         } else {
             // One who only looks has a log of its own: it must not take the publisher's place.
@@ -235,9 +236,9 @@ impl Stages {
         let shares = Shares::of(config.limits.memory);
         let owned = if role == Role::Receive { Offsets::new() } else { archived.clone() };
         let live = Arc::new(LiveTable::new(table_limits(config, shares.table), archive, &owned));
-        let publisher = role.publisher().map_or(u32::MAX, |id| id.index);
-        board.connect(Arc::clone(&log), Arc::clone(&live), publisher, &recovered, &pending, versions);
-        let publishing = match role.publisher() {
+        let own = publisher.map_or(u32::MAX, |id| id.index);
+        board.connect(Arc::clone(&log), Arc::clone(&live), own, &recovered, &pending, versions);
+        let publishing = match publisher {
             Some(id) => Some((publishing(config, &log, stream, id, board, until, shares.dedup)?, recovered)),
             None => None,
         };
@@ -248,7 +249,7 @@ impl Stages {
             board: Arc::clone(board),
             stream,
             patience: if role == Role::Run { Duration::ZERO } else { GAP_PATIENCE },
-            ends_at: if role == Role::Run { Phase::Abort } else { Phase::Drain },
+            ends_at: if publishing.is_some() { Phase::Abort } else { Phase::Drain },
         };
         let receiving = match (role, membership) {
             (Role::Publish(_), _) => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
-use millstream_core::ids::{Offset, StreamId, TopicPartition};
+use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
 use millstream_core::record::{RECORD_FORMAT, RecordError, RecordHeader};
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use crate::archive::ArchiveError;
 use crate::board::Board;
 use crate::failpoint;
 use crate::stop::{Phase, StopToken};
-use crate::stream::{Log, LogError, Record};
+use crate::stream::{FOREIGN, Log, LogError, Record};
 use crate::table::segment::Segment;
 use crate::table::{LiveTable, Seqs};
 
@@ -160,6 +160,9 @@ impl Receiver {
             let what = format!("of format {} and stream {}", record.header.format, record.header.stream);
             return Err(ReceiveError::Foreign { at, offset, what });
         }
+        if publisher == FOREIGN {
+            return self.take_foreign(&record, next);
+        }
         let due = |seqs: &Seqs| seqs.get(&(at, publisher)).copied().unwrap_or_default();
         let began = Instant::now();
         while record.header.seq > due(seqs) && end > next.get(&at).copied().unwrap_or_default() {
@@ -191,6 +194,22 @@ impl Receiver {
             self.board.received(at, record.timestamp_micros, &header);
         } else {
             self.board.repeat();
+        }
+        Ok(())
+    }
+
+    /// Puts records of another program in the table: offsets are all that tells them apart.
+    fn take_foreign(&self, record: &Record, next: &mut Offsets) -> Result<(), ReceiveError> {
+        let (at, offset, end) = (record.at, record.offset, record.end());
+        if end <= next.get(&at).copied().unwrap_or_default() {
+            return Ok(());
+        }
+        next.insert(at, end);
+        let rows = record.batch().map_err(|source| ReceiveError::Record { at, offset, source })?;
+        let segment = Segment::of_record(record, &rows).map_err(|source| ReceiveError::Rows { at, offset, source })?;
+        failpoint::hit("receive.before_insert");
+        if self.live.insert(segment) && at.topic == Topic::Rows {
+            self.board.received(at, record.timestamp_micros, &record.header);
         }
         Ok(())
     }

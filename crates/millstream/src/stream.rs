@@ -85,8 +85,13 @@ pub(crate) enum Value {
         batch: RecordBatch,
         /// Offset of each.
         offsets: Arc<[u64]>,
+        /// Behind the last record, which need not have given a row.
+        end: Offset,
     },
 }
+
+/// Publisher of records of a topic that another program writes: they have no seqs.
+pub(crate) const FOREIGN: u32 = u32::MAX;
 
 impl Record {
     /// How many records of the log it is.
@@ -101,7 +106,7 @@ impl Record {
     pub(crate) fn end(&self) -> Offset {
         match &self.value {
             Value::Arrow(_) => self.offset.next(),
-            Value::Rows { offsets, .. } => Offset(offsets.last().copied().unwrap_or(self.offset.0)).next(),
+            Value::Rows { end, .. } => *end,
         }
     }
 
@@ -115,13 +120,14 @@ impl Record {
 
     /// Without its first `count` records.
     pub(crate) fn skip(mut self, count: u64) -> Self {
-        if let Value::Rows { batch, offsets } = &self.value {
+        if let Value::Rows { batch, offsets, end } = &self.value {
+            let end = *end;
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(offsets.len());
             let (batch, offsets) = (batch.slice(count, offsets.len() - count), Arc::<[u64]>::from(&offsets[count..]));
             self.header.seq += count as u64;
             self.header.rows -= count as u64;
             self.offset = Offset(offsets.first().copied().unwrap_or(self.offset.0));
-            self.value = Value::Rows { batch, offsets };
+            self.value = Value::Rows { batch, offsets, end };
         }
         self
     }
@@ -320,6 +326,9 @@ pub(crate) enum LogError {
         "the embedded log is for one process: `publish`, `receive` and `serve` need `[stream.kafka]`; `millstream run` needs nothing"
     )]
     OneProcess,
+    /// Somebody else writes the topic.
+    #[error("another program writes this topic (`stream.kafka.foreign`): nothing is published to it")]
+    Foreign,
     /// Kafka.
     #[error(transparent)]
     Kafka(#[from] Box<kafka::KafkaLogError>),
@@ -335,7 +344,7 @@ impl LogError {
     /// Whether the user can put it right before the next start.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::InUse { .. } | Self::OutOfRange { .. } | Self::OneProcess => true,
+            Self::InUse { .. } | Self::OutOfRange { .. } | Self::OneProcess | Self::Foreign => true,
             Self::Kafka(error) => error.is_refusal(),
             Self::Create { .. }
             | Self::Open { .. }
@@ -358,6 +367,7 @@ impl LogError {
             | Self::Damaged { .. }
             | Self::OutOfRange { .. }
             | Self::OneProcess
+            | Self::Foreign
             | Self::Panicked(_) => false,
         }
     }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use self::segment::Segment;
 use crate::archive::ArchivedTable;
+use crate::stream::FOREIGN;
 
 /// What the table may hold.
 #[derive(Debug, Clone, Copy)]
@@ -323,7 +324,7 @@ impl Window {
     /// The seq behind the last record of each partition and publisher that has records here.
     pub(crate) fn next_seqs(&self) -> Seqs {
         let mut seqs = Seqs::new();
-        for segment in &self.segments {
+        for segment in self.segments.iter().filter(|segment| segment.next_seq.0 != FOREIGN) {
             let (publisher, next) = segment.next_seq;
             let seq = seqs.entry((segment.at, publisher)).or_default();
             *seq = next.max(*seq);

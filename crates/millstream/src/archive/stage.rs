@@ -74,7 +74,7 @@ impl ArchiveTable {
         let fields = schema.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned();
         let file_schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let mut parts: BTreeMap<Option<String>, Vec<Part<'_>>> = BTreeMap::new();
-        for segment in &window.segments {
+        for segment in window.segments.iter().filter(|segment| segment.batch.num_rows() > 0) {
             for (value, rows) in self.split(segment).map_err(self.arrange())? {
                 parts.entry(value).or_default().push(Part { segment, rows });
             }

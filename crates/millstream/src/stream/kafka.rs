@@ -5,6 +5,7 @@
 
 mod client;
 mod error;
+mod foreign;
 mod group;
 mod health;
 pub(crate) mod progress;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 use self::client::Client;
 pub(crate) use self::error::KafkaLogError;
+pub(crate) use self::foreign::ForeignLog;
 pub(crate) use self::group::Membership;
 pub(crate) use self::health::Tell;
 use self::health::{Context, Health};
@@ -123,7 +125,9 @@ impl KafkaLog {
             .await?
         };
         let shared = Arc::clone(&client);
-        let marks = blocking(move || Ok(read::all_watermarks(&shared)?)).await?;
+        let marks =
+            blocking(move || Ok(read::all_watermarks(&shared, TopicPartition::all(shared.settings.partitions))?))
+                .await?;
         let bounds = marks.into_iter().map(|(at, (begin, end))| (at, Bounds { at, begin, end })).collect();
         let admin = client
             .settings

@@ -38,7 +38,9 @@ pub(crate) struct Segment {
 impl Segment {
     /// The rows of a record, `ingested_at` added.
     pub(crate) fn of_record(record: &Record, rows: &RecordBatch) -> Result<Self, ArrowError> {
-        let batch = with_ingested_at(rows, record.timestamp_micros)?;
+        let own_times = rows.column_by_name(INGESTED_AT).map(|times| time_range(times));
+        let times = own_times.map_or(Some((record.timestamp_micros, record.timestamp_micros)), |range| range);
+        let batch = if own_times.is_some() { rows.clone() } else { with_ingested_at(rows, record.timestamp_micros)? };
         Ok(Self {
             at: record.at,
             first: record.offset,
@@ -50,7 +52,7 @@ impl Segment {
             },
             bytes: bytes(&batch),
             batch,
-            ingested_at_micros: (record.timestamp_micros, record.timestamp_micros),
+            ingested_at_micros: times.unwrap_or((record.timestamp_micros, record.timestamp_micros)),
             event_time_micros: record.header.event_time_micros,
         })
     }
@@ -59,7 +61,7 @@ impl Segment {
     pub(crate) fn cut(&self, at: Offset) -> Option<(Self, Self)> {
         let offsets = self.row_offsets.as_ref()?;
         let below = offsets.partition_point(|&offset| offset < at.0);
-        if below == 0 || below == offsets.len() {
+        if at <= self.first || at >= self.end {
             return None;
         }
         let part = |rows: std::ops::Range<usize>, first, end| {
@@ -77,7 +79,7 @@ impl Segment {
                 event_time_micros: self.event_time_micros,
             }
         };
-        Some((part(0..below, self.first, at), part(below..offsets.len(), Offset(offsets[below]), self.end)))
+        Some((part(0..below, self.first, at), part(below..offsets.len(), at, self.end)))
     }
 
     /// One segment for a run of neighbours; none when they cannot be put together.

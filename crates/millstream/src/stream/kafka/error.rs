@@ -127,6 +127,16 @@ pub(crate) enum KafkaLogError {
         /// What.
         what: &'static str,
     },
+    /// Rows of a topic that another program writes cannot be cleaned.
+    #[error("partition {partition} of the topic `{topic}`: {reason}")]
+    Clean {
+        /// The topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Why, with the offset as the row's number.
+        reason: String,
+    },
     /// Something else.
     #[error("cannot {operation} (Kafka at `{brokers}`)")]
     Operation {
@@ -153,6 +163,7 @@ impl KafkaLogError {
             | Self::TakenOver { .. }
             | Self::Expired { .. }
             | Self::PastEnd { .. }
+            | Self::Clean { .. }
             | Self::Damaged { .. } => false,
         }
     }
@@ -171,6 +182,7 @@ impl KafkaLogError {
             | Self::Aborted { .. }
             | Self::Fenced { .. }
             | Self::Expired { .. }
+            | Self::Clean { .. }
             | Self::Damaged { .. }
             | Self::Operation { .. } => false,
         }

@@ -37,6 +37,7 @@ impl Membership {
         let settings = &client.settings;
         let context = GroupContext {
             names: settings.names.clone(),
+            is_foreign: settings.kafka.foreign,
             patience: settings.kafka.session_timeout / 2,
             health: Arc::clone(&client.health),
             wanted: watch::Sender::new(BTreeSet::new()),
@@ -52,9 +53,11 @@ impl Membership {
         let consumer: BaseConsumer<GroupContext> = config
             .create_with_context(context)
             .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
-        let topics = [settings.names.rows.as_str(), settings.names.rejects.as_str()];
+        let names = &settings.names;
+        let topics = [names.rows.as_str(), names.rejects.as_str()];
+        let received = if settings.kafka.foreign { &topics[..1] } else { &topics };
         consumer
-            .subscribe(&topics)
+            .subscribe(received)
             .map_err(|error| client.failed(format!("join the group `{}`", settings.kafka.group), error))?;
         Ok(Self { consumer, client: Arc::clone(client), ended: AtomicBool::new(false) })
     }
@@ -114,6 +117,7 @@ impl Membership {
 /// Hears what the group gives and takes.
 struct GroupContext {
     names: Names,
+    is_foreign: bool,
     patience: Duration,
     health: Arc<Health>,
     wanted: watch::Sender<BTreeSet<TopicPartition>>,
@@ -122,7 +126,10 @@ struct GroupContext {
 
 impl GroupContext {
     fn partitions(&self, list: &TopicPartitionList) -> Vec<TopicPartition> {
-        list.elements().iter().filter_map(|element| self.names.at(element.topic(), element.partition())).collect()
+        let elements = list.elements();
+        let own = elements.iter().filter_map(|element| self.names.at(element.topic(), element.partition()));
+        // Of a topic that another program writes each partition gives rejects, too.
+        own.flat_map(|at| std::iter::once(at).chain(self.is_foreign.then(|| at.rejects()))).collect()
     }
 
     /// Waits until nobody here works on these partitions; not for ever, for the group waits meanwhile.

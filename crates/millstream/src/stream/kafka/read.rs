@@ -67,30 +67,54 @@ impl Reader {
 
     /// Records at or above `from`, at most about `max_bytes` of them; none when none came for a while.
     pub(super) fn read(&mut self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, KafkaLogError> {
-        self.go_to(from)?;
         let mut records = Vec::new();
         let mut group: Option<Group> = None;
+        let client = Arc::clone(&self.client);
+        let mut schemas = std::mem::take(&mut self.schemas);
+        let mut is_foreign_told = self.foreign_told;
+        let polled = self.poll(from, max_bytes, |at, message| {
+            let Some(header) = header(message)? else {
+                if !std::mem::replace(&mut is_foreign_told, true) {
+                    tell_foreign(message);
+                }
+                return Ok(());
+            };
+            if let Some(full) = add(at, header, message, &mut group, &mut records) {
+                records.push(full.record(&mut schemas, &client)?);
+            }
+            Ok(())
+        });
+        let last = group.map(|group| group.record(&mut schemas, &client)).transpose();
+        (self.schemas, self.foreign_told) = (schemas, is_foreign_told);
+        polled?;
+        records.extend(last?);
+        Ok(records)
+    }
+
+    /// Calls `see` for messages at or above `from`, about `max_bytes` of them; for none when none came for a while.
+    pub(super) fn poll(
+        &mut self,
+        from: &Offsets,
+        max_bytes: u64,
+        mut see: impl FnMut(TopicPartition, &BorrowedMessage<'_>) -> Result<(), KafkaLogError>,
+    ) -> Result<(), KafkaLogError> {
+        self.go_to(from)?;
         let mut bytes = 0;
         let mut wait = WAIT;
         while bytes < max_bytes {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    wait = Duration::ZERO;
                     self.no_topic_since = None;
                     let Some(at) = self.client.settings.names.at(message.topic(), message.partition()) else {
                         continue;
                     };
                     self.positions.insert(at, offset_of(&message).next());
-                    bytes += message.payload_len() as u64;
-                    let Some(header) = header(&message)? else {
-                        if !std::mem::replace(&mut self.foreign_told, true) {
-                            tell_foreign(&message);
-                        }
-                        continue;
-                    };
-                    if let Some(full) = add(at, header, &message, &mut group, &mut records) {
-                        records.push(full.record(&mut self.schemas, &self.client)?);
+                    bytes += message.payload_len() as u64 + 1;
+                    see(at, &message)?;
+                    if wait != Duration::ZERO {
+                        self.client.health.good();
+                        wait = Duration::ZERO;
                     }
                 }
                 Some(Err(error)) => {
@@ -99,15 +123,10 @@ impl Reader {
                 }
             }
         }
-        if let Some(group) = group {
-            records.push(group.record(&mut self.schemas, &self.client)?);
-        }
-        if records.is_empty() {
+        if bytes == 0 {
             self.look_after_trouble();
-        } else {
-            self.client.health.good();
         }
-        Ok(records)
+        Ok(())
     }
 
     /// Assigns what is not assigned and seeks where the caller wants another offset than the next one.
@@ -184,6 +203,11 @@ impl Reader {
         }
         let list = list(&self.client.settings, &from).map_err(|error| self.failed("name partitions", error))?;
         self.consumer.assign(&list).map_err(|error| self.failed("assign partitions", error))
+    }
+
+    /// Id of the cluster.
+    pub(super) fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(CALL_TIMEOUT)
     }
 
     fn watermarks(&self, at: TopicPartition) -> Result<(Offset, Offset), KafkaLogError> {
@@ -264,9 +288,10 @@ pub(super) fn watermarks(
 /// Watermarks of every partition.
 pub(super) fn all_watermarks(
     client: &Arc<Client>,
+    partitions: impl Iterator<Item = TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, (Offset, Offset)>, KafkaLogError> {
     let reader = Reader::open(client)?;
-    TopicPartition::all(client.settings.partitions).map(|at| Ok((at, reader.watermarks(at)?))).collect()
+    partitions.map(|at| Ok((at, reader.watermarks(at)?))).collect()
 }
 
 /// The facts of a message; none when it is not one of ours.
@@ -359,7 +384,8 @@ impl Group {
         if !decoded.bad.is_empty() {
             return Err(bad("a row that cannot be read"));
         }
-        let value = Value::Rows { batch: decoded.batch, offsets: Arc::from(self.offsets.as_slice()) };
+        let end = Offset(self.offsets.last().copied().unwrap_or_default()).next();
+        let value = Value::Rows { batch: decoded.batch, offsets: Arc::from(self.offsets.as_slice()), end };
         let offset = Offset(self.offsets[0]);
         Ok(Record { at: self.at, offset, timestamp_micros: self.timestamp_micros, header: self.header, value })
     }

@@ -62,9 +62,10 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
     let names = &settings.names;
     let topic = |name: &str, partitions, is_compacted| Wanted { name: name.to_owned(), partitions, is_compacted };
     let mut wanted = vec![topic(&names.rows, settings.partitions, false)];
-    if !settings.kafka.foreign {
-        wanted.push(topic(&names.progress, LAYOUT_PARTITION + 1, true));
+    if settings.kafka.foreign {
+        return wanted;
     }
+    wanted.push(topic(&names.progress, LAYOUT_PARTITION + 1, true));
     wanted.push(topic(&names.rejects, 1, false));
     if settings.has_dedup {
         wanted.push(topic(&names.dedup, MAX_PUBLISHERS, true));
@@ -176,7 +177,7 @@ fn check_topic(settings: &Settings, topic: &Wanted, found: &ConfigResource) -> R
     let wrong = |problem| Err(KafkaLogError::Topic { topic: topic.name.clone(), problem });
     let max_bytes: u64 = value("max.message.bytes").parse().unwrap_or(u64::MAX);
     let needed = max_message_bytes(settings);
-    if max_bytes < needed {
+    if max_bytes < needed && !settings.kafka.foreign {
         return wrong(format!(
             "takes records of at most {max_bytes} bytes (`max.message.bytes`), and {needed} are needed: raise that, or lower \
              `stream.max_record_bytes` to {} bytes",
@@ -193,7 +194,7 @@ fn check_topic(settings: &Settings, topic: &Wanted, found: &ConfigResource) -> R
         return wrong(format!("has `cleanup.policy` {policy}, which would drop rows: set it to `delete`"));
     }
     let retention: i64 = value("retention.ms").parse().unwrap_or(-1);
-    let expires = !topic.is_compacted && retention >= 0;
+    let expires = !topic.is_compacted && retention >= 0 && !settings.kafka.foreign;
     Ok(expires.then(|| {
         format!(
             "the Kafka topic `{}` lets records go after {} s whether they are archived or not (`retention.ms`); -1 lets Millstream \
