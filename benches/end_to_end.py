@@ -4,7 +4,10 @@ The program runs the pipeline below to its end. The reference copy (DataFusion: 
 only the first and the last of that work, with the same filter, zstd(1), row groups and two threads. Each is measured as
 a whole process: wall time, processor time and peak memory. What the program archived is counted from the Delta log.
 
-    python benches/end_to_end.py [--rows 10000000] [--repeat 3]
+With `--log kafka` the program runs a second time in each round, over a broker on the same machine, which is started for
+that and has its processor time counted apart.
+
+    python benches/end_to_end.py [--rows 10000000] [--repeat 3] [--log kafka]
 """
 
 import argparse
@@ -15,6 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +30,9 @@ import pyarrow.parquet as pq
 from generate import ROOT, ROW_GROUP_ROWS, ROWS, cached
 
 sys.path.insert(0, str(ROOT / "tests"))
+from kafka import Cluster, delete_topic  # noqa: E402
+from kafka_rows import topics_of  # noqa: E402
+from program import adapt  # noqa: E402
 from reader.delta import replay  # noqa: E402
 
 FILTER = "trip_distance > 0 AND fare_amount >= 0"
@@ -92,15 +101,44 @@ def release(name: str) -> str:
     return str(path)
 
 
-def run_program(source: Path, folder: Path, kept: int) -> Measured:
+def run_program(source: Path, folder: Path, kept: int, settings: dict[str, str] | None = None) -> Measured:
     """The pipeline, end to end; the archive must hold exactly the rows that the filter keeps."""
-    (folder / "pipeline.toml").write_text(PIPELINE.format(source=source, filter=FILTER))
+    pipeline = PIPELINE.format(source=source, filter=FILTER)
+    (folder / "pipeline.toml").write_text(adapt(pipeline, settings or {}))
     measured = measure([release("millstream"), "run", "pipeline.toml", "--until-done", "--json"], folder)
     table = folder / "millstream-data" / "archive" / "rows"
     archived = sum(pq.read_metadata(table / path).num_rows for path in replay(table).adds)
     if archived != kept:
         sys.exit(f"the archive holds {archived:,} rows, the filter keeps {kept:,}; kept: {folder}")
     return measured
+
+
+class OverKafka:
+    """The pipeline over a broker; each run has topics of its own."""
+
+    def __init__(self, cluster: Cluster):
+        self.cluster = cluster
+        self.broker_cpu_seconds: list[float] = []
+
+    def __call__(self, source: Path, folder: Path, kept: int) -> Measured:
+        topic = f"bench-{uuid.uuid4().hex[:12]}"
+        before = cpu_seconds(self.cluster.pids[0])
+        brokers = {"stream.topic": f'"{topic}"', "stream.kafka.brokers": f'"{self.cluster.bootstrap}"'}
+        measured = run_program(source, folder, kept, brokers)
+        self.broker_cpu_seconds.append(cpu_seconds(self.cluster.pids[0]) - before)
+        for name in topics_of(self.cluster.bootstrap, topic):
+            delete_topic(self.cluster.bootstrap, name)
+        return measured
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far; what `ps` says is the same everywhere."""
+    text = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
+    days, _, clock = text.strip().rpartition("-")
+    seconds = 0.0
+    for part in clock.split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds + 86_400 * int(days or 0)
 
 
 def run_copy(source: Path, folder: Path, kept: int) -> Measured:
@@ -121,14 +159,20 @@ def _copied(measured: Measured, folder: Path, kept: int) -> Measured:
     return measured
 
 
-RUNS = {"datafusion copy": run_copy, "duckdb copy": run_duckdb, "millstream": run_program}
+RUNS: dict[str, Callable[[Path, Path, int], Measured]] = {
+    "datafusion copy": run_copy,
+    "duckdb copy": run_duckdb,
+    "millstream": run_program,
+}
+ON_KAFKA = "millstream, kafka"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=ROWS, help="rows of the source (default 10,000,000)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each; the median counts (default 3)")
-    parser.add_argument("--only", choices=list(RUNS), action="append", help="measure this only")
+    parser.add_argument("--log", choices=["embedded", "kafka"], default="embedded", help="kafka: measure with Kafka, too")
+    parser.add_argument("--only", choices=[*RUNS, ON_KAFKA], action="append", help="measure this only")
     options = parser.parse_args()
     source = cached(options.rows)
     # Reading every file once brings it into the page cache, for all runs alike.
@@ -136,27 +180,37 @@ def main() -> None:
     with duckdb.connect() as database:
         kept = database.execute(f"SELECT count(*) FROM read_parquet('{source}/*.parquet') WHERE {FILTER}").fetchone()[0]
     print(f"{options.rows:,} rows, {size / 2**20:,.0f} MiB, the filter keeps {kept:,}; {os.cpu_count()} processors", flush=True)
-    names = options.only or list(RUNS)
-    measured: dict[str, list[Measured]] = {name: [] for name in names}
-    for turn in range(options.repeat):
-        for name in names:
-            folder = Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=source.parent))
-            result = RUNS[name](source, folder, kept)
-            shutil.rmtree(folder)
-            measured[name].append(result)
-            print(f"  {turn + 1}: {name} {result.seconds:.2f} s", flush=True)
+    with ExitStack() as stack:
+        runs = dict(RUNS)
+        over_kafka = None
+        if options.log == "kafka":
+            folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=source.parent))
+            stack.callback(shutil.rmtree, folder)
+            over_kafka = OverKafka(stack.enter_context(Cluster(folder)))
+            runs[ON_KAFKA] = over_kafka
+        names = [name for name in runs if not options.only or name in options.only]
+        measured: dict[str, list[Measured]] = {name: [] for name in names}
+        for turn in range(options.repeat):
+            for name in names:
+                folder = Path(tempfile.mkdtemp(prefix=f"{name.replace(', ', '-').replace(' ', '-')}-", dir=source.parent))
+                result = runs[name](source, folder, kept)
+                shutil.rmtree(folder)
+                measured[name].append(result)
+                print(f"  {turn + 1}: {name} {result.seconds:.2f} s", flush=True)
     _report(measured, options.rows)
+    if over_kafka and over_kafka.broker_cpu_seconds:
+        print(f"the broker took {statistics.median(over_kafka.broker_cpu_seconds):.1f} s of processor time beside it")
 
 
 def _report(measured: dict[str, list[Measured]], rows: int) -> None:
     medians = {name: statistics.median(run.seconds for run in runs) for name, runs in measured.items()}
     reference = medians.get("datafusion copy")
-    print(f"\n{'':16} {'seconds':>8} {'rows/s':>12} {'of copy speed':>14} {'cpu s':>7} {'peak MiB':>9}")
+    print(f"\n{'':18} {'seconds':>8} {'rows/s':>12} {'of copy speed':>14} {'cpu s':>7} {'peak MiB':>9}")
     for name, runs in measured.items():
         speed = f"{reference / medians[name]:.2f}" if reference else "-"
         cpu = statistics.median(run.cpu_seconds for run in runs)
         peak = max(run.peak_bytes for run in runs) / 2**20
-        print(f"{name:16} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {peak:9,.0f}")
+        print(f"{name:18} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {peak:9,.0f}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def cached(rows: int = ROWS) -> Path:
 
 def generate(folder: Path, rows: int, file_rows: int = FILE_ROWS, row_group_rows: int = ROW_GROUP_ROWS) -> None:
     """Writes `rows` rows into `folder`."""
-    repeated = Repeated(_real())
+    repeated = Repeated(real_trips())
     for number in range(-(-rows // file_rows)):
         left = min(file_rows, rows - number * file_rows)
         path = folder / f"trips-{number:03}.parquet"
@@ -56,7 +56,8 @@ def _months() -> list[Path]:
     return sorted(path for path in SOURCE.glob("yellow_tripdata_*.parquet") if path.stem.count(".") == 0)
 
 
-def _real() -> pa.Table:
+def real_trips() -> pa.Table:
+    """The rows of the example under one schema."""
     tables = [pq.read_table(path) for path in _months()]
     schema = next(table.schema for table in tables if pa.types.is_floating(table.schema.field("congestion_surcharge").type))
     return pa.concat_tables([table.cast(schema.remove_metadata()) for table in tables])

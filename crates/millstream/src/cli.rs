@@ -231,12 +231,23 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         }
         Command::Check(pipeline) => check::check(&load(&pipeline.path)?, &pipeline.path),
         Command::Run { pipeline, until_done, json } => {
-            let options = run::Options::new(Role::Run, until_done, json);
-            run::run(load(&pipeline.path)?, options, terminal)
+            let config = load(&pipeline.path)?;
+            if until_done && config.is_foreign() {
+                return Err(Failure::Refused(
+                    "a topic that another program writes has no end: leave `--until-done` out".to_owned(),
+                ));
+            }
+            run::run(config, run::Options::new(Role::Run, until_done, json), terminal)
         }
         Command::Publish { pipeline, publisher, until_done, json } => {
             let config = load(&pipeline.path)?;
             check_stages_apart(&config, "publish")?;
+            if config.is_foreign() {
+                return Err(Failure::Refused(
+                    "another program writes this topic (`stream.kafka.foreign`): there is nothing to publish"
+                        .to_owned(),
+                ));
+            }
             check_shared_dedup(&config, publisher)?;
             run::run(config, run::Options::new(Role::Publish(publisher), until_done, json), terminal)
         }

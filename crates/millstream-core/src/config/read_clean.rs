@@ -35,7 +35,14 @@ pub(super) fn read_clean(mut section: Section<'_>, mentions: &Mentions<'_, '_>) 
     let references = References { columns: &columns, derived: &derived, drop: &drop };
     references.check_each_other();
     let rules = read_rules(&section.section("rules"), &references);
-    let dedup = section.take("dedup").and_then(|item| item.section());
+    let dedup = section.take("dedup");
+    if let (Some(item), Some(_)) = (&dedup, mentions.foreign) {
+        item.mistake(
+            "repeats are found by the order of files and rows, and with `stream.kafka.foreign` there are no files; leave one of them out",
+            None,
+        );
+    }
+    let dedup = dedup.and_then(|item| item.section());
     let dedup = dedup.and_then(|section| read_dedup(section, &references, event_time.is_some()));
     let drift = read_drift(section.section("drift"));
     section.finish();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_core::config::clean::DedupWithin;
-use millstream_core::config::{Config, PartitionBy};
+use millstream_core::config::{Config, Format as RecordFormat, PartitionBy};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, DataDirError, files, to_json};
@@ -40,6 +40,7 @@ impl Format {
     pub(super) fn of(config: &Config) -> Self {
         let fixed = [
             ("stream.partitions", config.stream.partitions.to_string()),
+            ("stream.format", format!("\"{}\"", format_name(config.stream.format))),
             ("archive.partition_by", format!("\"{}\"", partition_by_name(config.archive.partition_by))),
             ("source.event_time", config.source.event_time.as_ref().map_or_else(not_set, |name| format!("{name:?}"))),
             ("clean.dedup.key", config.clean.dedup.as_ref().map_or_else(not_set, |dedup| format!("{:?}", dedup.key))),
@@ -107,6 +108,13 @@ pub(super) fn describe_changes(changes: &[Change]) -> String {
 
 fn not_set() -> String {
     NOT_SET.to_owned()
+}
+
+fn format_name(format: RecordFormat) -> &'static str {
+    match format {
+        RecordFormat::Arrow => "arrow",
+        RecordFormat::Json => "json",
+    }
 }
 
 fn partition_by_name(partition_by: PartitionBy) -> &'static str {
