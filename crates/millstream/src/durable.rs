@@ -43,7 +43,9 @@ impl Durable {
         let log = open_log(config, access, tell).await?;
         let state = log.state();
         let OpenArchive { tables, archive, archived, seqs } = open_archive(config, state.stream).await?;
-        let ends: Offsets = state.partitions.iter().map(|bounds| (bounds.at, bounds.end)).collect();
+        // After the archive: what it holds was in the log before.
+        let bounds = log.bounds().await?;
+        let ends: Offsets = bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect();
         for table in &tables {
             let of_table: Offsets =
                 archived.iter().filter(|(at, _)| at.topic == table.topic).map(|(&at, &offset)| (at, offset)).collect();
@@ -51,7 +53,7 @@ impl Durable {
         }
         if config.stream.kafka.is_none() {
             // On Kafka offsets have holes: there the next seq tells whether records are missing.
-            for bounds in &state.partitions {
+            for bounds in &bounds {
                 let asked = archived.get(&bounds.at).copied().unwrap_or_default();
                 if asked < bounds.begin {
                     let (at, begin, end) = (bounds.at, bounds.begin, bounds.end);

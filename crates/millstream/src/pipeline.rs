@@ -274,36 +274,36 @@ impl Stages {
     }
 
     fn start(self, stop: &StopToken, tasks: &Tasks) {
-        let (published, is_published) = watch::channel(false);
-        let (received, to_archive) = watch::channel(false);
+        let (tell_published, published) = watch::channel(false);
+        let (tell_end, all_received) = watch::channel(false);
         let unpublished = if let Some((stage, recovered)) = self.publishing {
-            tasks.spawn_work("publish", stage.run(recovered, published, stop.clone(), tasks.clone()));
+            tasks.spawn_work("publish", stage.run(recovered, tell_published, stop.clone(), tasks.clone()));
             None
         } else {
-            Some(published)
+            Some(tell_published)
         };
         let mut membership = None;
         match self.receiving {
             Some(Receiving::All(receiver, from, seqs)) => {
-                let (stop, is_published) = (stop.clone(), is_published.clone());
+                let (stop, published) = (stop.clone(), published.clone());
                 tasks.spawn_work("receive", async move {
                     // Where others publish, nobody here is ever done with it.
                     let _unpublished = unpublished;
-                    receiver.run(from, seqs, is_published, received, stop).await
+                    receiver.run(from, seqs, published, tell_end, stop).await
                 });
             }
             Some(Receiving::Some(member)) => {
                 let keeper = Arc::clone(&member.membership);
                 membership = Some(Arc::clone(&keeper));
                 tasks.spawn_blocking("group", move || keeper.keep().map_err(LogError::from));
-                tasks.spawn_work("receive", member.run(received, stop.clone()));
+                tasks.spawn_work("receive", member.run(tell_end, stop.clone()));
             }
             None => {}
         }
         if let Some(archiver) = self.archiver {
             let stop = stop.clone();
             tasks.spawn_work("archive", async move {
-                let ended = archiver.run(to_archive, stop).await;
+                let ended = archiver.run(all_received, stop).await;
                 if let Some(membership) = membership {
                     // What is archived is archived: others may go on.
                     membership.settled(&std::collections::BTreeSet::new());
@@ -316,7 +316,7 @@ impl Stages {
             tasks.spawn("follow", follower.run(stop.clone()));
         }
         if let Some(survey) = self.survey {
-            tasks.spawn("survey", survey.run(is_published, stop.clone()));
+            tasks.spawn("survey", survey.run(published, stop.clone()));
         }
     }
 }

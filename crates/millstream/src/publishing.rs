@@ -118,9 +118,9 @@ impl Publishing {
         stop: &StopToken,
         tasks: &Tasks,
     ) -> Result<(), TaskError> {
-        let with_plans = self.planner(&recovered).map_err(TaskError::Start)?;
+        let with_plan = self.planner(&recovered).map_err(TaskError::Start)?;
         let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
-        let (accept, accepting) = mpsc::channel(1);
+        let (requests, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
         let (work, working) = mpsc::channel(WORK_AHEAD);
         let finder = Finder {
@@ -145,21 +145,21 @@ impl Publishing {
             dedup,
             schemas: HashSet::new(),
         };
-        let mut find = tasks.child("find", finder.run(accept, files, stop.clone()));
-        let mut plan = tasks.child("plan", with_plans.run(accepted, work, stop.clone(), tasks.clone()));
-        let publish = publisher.run(accepting, working, published, stop.clone());
-        tokio::pin!(publish);
+        let mut find = tasks.child("find", finder.run(requests, files, stop.clone()));
+        let mut plans = tasks.child("plan", with_plan.run(accepted, work, stop.clone(), tasks.clone()));
+        let publishing = publisher.run(accepting, working, published, stop.clone());
+        tokio::pin!(publishing);
         loop {
             tokio::select! {
-                ended = &mut publish => {
+                ended = &mut publishing => {
                     ended?;
                     break;
                 }
                 ended = find.ended(), if !find.is_over() => told(ended)?,
-                ended = plan.ended(), if !plan.is_over() => told(ended)?,
+                ended = plans.ended(), if !plans.is_over() => told(ended)?,
             }
         }
-        for child in [&mut find, &mut plan] {
+        for child in [&mut find, &mut plans] {
             if !child.is_over() {
                 told(child.ended().await)?;
             }

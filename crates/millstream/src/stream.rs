@@ -397,6 +397,9 @@ pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     /// Takes a place in the group of those who share the partitions; a log of one process has none.
     fn join(&self) -> Result<Arc<kafka::Membership>, LogError>;
 
+    /// What each partition holds, asked anew. Never less than what any reader has seen before.
+    async fn bounds(&self) -> Result<Vec<Bounds>, LogError>;
+
     /// Its facts.
     fn state(&self) -> LogState;
 }

@@ -24,7 +24,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::{ArchiveError, ArchiveTable, PARTITION_COLUMN, Staged};
 use crate::table::Window;
-use crate::table::segment::{Segment, conform};
+use crate::table::segment::{Segment, conform, plain};
 
 /// Partition of rows without a time.
 const UNKNOWN: &str = "unknown";
@@ -53,14 +53,6 @@ pub(crate) fn table_schema(segments: &[Arc<Segment>], partitioned: bool) -> Sche
         fields.push(Arc::new(Field::new(PARTITION_COLUMN, DataType::Utf8, true)));
     }
     Arc::new(Schema::new(fields))
-}
-
-/// The type as stored: dictionaries are a matter of memory only.
-fn plain(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => plain(values),
-        other => other.clone(),
-    }
 }
 
 impl ArchiveTable {

@@ -141,7 +141,7 @@ impl Listing {
                     Ok(metadata) if metadata.is_dir() && wanted.deep && !path.is_symlink() => folders.push(path),
                     Ok(metadata) if metadata.is_dir() => {}
                     Ok(_) => {
-                        found.extend(object_store::ObjectStoreExt::head(&self.store, &store_path(&path)?).await.ok())
+                        found.extend(object_store::ObjectStoreExt::head(&self.store, &store_path(&path)?).await.ok());
                     }
                     Err(error) => problems.push(format!("cannot look at `{}`: {error}", path.display())),
                 }

@@ -126,6 +126,10 @@ impl Log for EmbeddedLog {
         blocking(move || inner.trim(&archived, retention, now_micros())).await
     }
 
+    async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
+        Ok(self.state().partitions)
+    }
+
     fn join(&self) -> Result<Arc<Membership>, LogError> {
         Err(LogError::OneProcess)
     }

@@ -124,11 +124,6 @@ impl KafkaLog {
             })
             .await?
         };
-        let shared = Arc::clone(&client);
-        let marks =
-            blocking(move || Ok(read::all_watermarks(&shared, TopicPartition::all(shared.settings.partitions))?))
-                .await?;
-        let bounds = marks.into_iter().map(|(at, (begin, end))| (at, Bounds { at, begin, end })).collect();
         let admin = client
             .settings
             .client()
@@ -142,7 +137,7 @@ impl KafkaLog {
             writing: tokio::sync::Mutex::new(writing),
             reader: Arc::default(),
             admin,
-            bounds: Mutex::new(bounds),
+            bounds: Mutex::default(),
             trimmed_at: Mutex::default(),
             membership: OnceLock::new(),
         })
@@ -233,6 +228,45 @@ impl KafkaLog {
         .await
     }
 
+    /// The records at or above `from`; from here on the ends of the partitions are those behind their last records.
+    async fn records_from(&self, from: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
+        let client = Arc::clone(&self.client);
+        let bounds = self.lock_bounds().clone();
+        let from = from.clone();
+        let (records, ends) = blocking(move || {
+            let mut records = Vec::new();
+            let mut ends = Offsets::new();
+            let mut starts: BTreeMap<&str, BTreeMap<i32, KafkaOffset>> = BTreeMap::new();
+            for (&at, bounds) in &bounds {
+                let offset = from.get(&at).copied().unwrap_or_default();
+                ends.insert(at, offset);
+                let start = read::to_kafka(offset.max(bounds.begin));
+                let topic = client.settings.names.of(at.topic);
+                starts.entry(topic).or_default().insert(progress::partition(at.partition), start);
+            }
+            for (topic, partitions) in &starts {
+                scan::scan(&client, topic, partitions, |message| {
+                    let at = client.settings.names.at(message.topic(), message.partition());
+                    let (Some(at), Some(header)) = (at, read::header(message)?) else { return Ok(()) };
+                    ends.insert(at, read::offset_of(message).next());
+                    let RecordHeader { publisher, seq, file, rows, .. } = header;
+                    records.push(PendingRecord { at, publisher, seq, file, rows });
+                    Ok(())
+                })?;
+            }
+            Ok((records, ends))
+        })
+        .await?;
+        let mut bounds = self.lock_bounds();
+        for (at, end) in ends {
+            // Markers of transactions have offsets, too.
+            if let Some(bounds) = bounds.get_mut(&at) {
+                bounds.end = end;
+            }
+        }
+        Ok(records)
+    }
+
     async fn delete_below(&self, targets: &Offsets) -> Result<u64, LogError> {
         let failed = |error| self.client.failed("let old records go", error);
         let list = read::list(&self.client.settings, targets).map_err(failed)?;
@@ -287,46 +321,14 @@ impl Log for KafkaLog {
             return Err(KafkaLogError::TakenOver { index: id.index, count: id.count }.into());
         }
         writing.writer = Some(Arc::new(started.writer));
+        // What was appended last may have landed without a word.
+        let ends: Offsets = self.lock_bounds().iter().map(|(&at, bounds)| (at, bounds.end)).collect();
+        self.records_from(&ends).await?;
         Ok(started.recovered)
     }
 
     async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
-        let client = Arc::clone(&self.client);
-        let bounds = self.lock_bounds().clone();
-        let archived = archived.clone();
-        let (pending, ends) = blocking(move || {
-            let mut pending = Vec::new();
-            let mut ends = Offsets::new();
-            let mut from: BTreeMap<&str, BTreeMap<i32, KafkaOffset>> = BTreeMap::new();
-            for (&at, bounds) in &bounds {
-                let offset = archived.get(&at).copied().unwrap_or_default();
-                ends.insert(at, offset);
-                let start = read::to_kafka(offset.max(bounds.begin));
-                from.entry(client.settings.names.of(at.topic))
-                    .or_default()
-                    .insert(progress::partition(at.partition), start);
-            }
-            for (topic, partitions) in &from {
-                scan::scan(&client, topic, partitions, |message| {
-                    let at = client.settings.names.at(message.topic(), message.partition());
-                    let (Some(at), Some(header)) = (at, read::header(message)?) else { return Ok(()) };
-                    ends.insert(at, read::offset_of(message).next());
-                    let RecordHeader { publisher, seq, file, rows, .. } = header;
-                    pending.push(PendingRecord { at, publisher, seq, file, rows });
-                    Ok(())
-                })?;
-            }
-            Ok((pending, ends))
-        })
-        .await?;
-        let mut bounds = self.lock_bounds();
-        for (at, end) in ends {
-            // Behind the last record: markers of transactions have offsets, too.
-            if let Some(bounds) = bounds.get_mut(&at) {
-                bounds.end = end;
-            }
-        }
-        Ok(pending)
+        self.records_from(archived).await
     }
 
     async fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {
@@ -374,6 +376,19 @@ impl Log for KafkaLog {
             warn!(error = crate::pipeline::chain(&error), "old records stay on Kafka for now");
             0
         }))
+    }
+
+    async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
+        let client = Arc::clone(&self.client);
+        let marks =
+            blocking(move || Ok(read::all_watermarks(&client, TopicPartition::all(client.settings.partitions))?));
+        let marks = marks.await?;
+        let mut known = self.lock_bounds();
+        for (at, (begin, end)) in marks {
+            let bounds = known.entry(at).or_insert(Bounds { at, begin, end });
+            (bounds.begin, bounds.end) = (begin, end.max(bounds.end));
+        }
+        Ok(known.values().copied().collect())
     }
 
     fn join(&self) -> Result<Arc<Membership>, LogError> {

@@ -430,8 +430,8 @@ impl Publisher {
         let clean = rows::clean_records(&clean, name, self.config.source.event_time.as_deref(), form);
         let (clean, too_large) = clean.map_err(encode)?;
         let (rejects, by_rule) = rows::reject_records(&cleaned.rejects, name, &too_large, form).map_err(encode)?;
-        outcomes.clean = clean.parts.iter().map(|part| part.rows).sum();
-        outcomes.rejected = rejects.parts.iter().map(|part| part.rows).sum();
+        outcomes.clean = clean.records.iter().map(|part| part.rows).sum();
+        outcomes.rejected = rejects.records.iter().map(|part| part.rows).sum();
         outcomes.by_rule = by_rule;
         self.records(Topic::Rows, clean, &facts, pending);
         self.records(Topic::Rejects, rejects, &facts, pending);
@@ -444,8 +444,8 @@ impl Publisher {
     }
 
     /// Puts records where they go. Without a key that says where: one partition after the other, batch by batch.
-    fn records(&mut self, topic: Topic, records: Parts, facts: &Facts<'_>, pending: &mut Pending) {
-        let schema = records.schema.map(|(name, bytes)| {
+    fn records(&mut self, topic: Topic, parts: Parts, facts: &Facts<'_>, pending: &mut Pending) {
+        let schema = parts.schema.map(|(name, bytes)| {
             if self.schemas.insert(name.clone()) {
                 pending.append.schemas.insert(name.clone(), bytes);
             }
@@ -454,7 +454,7 @@ impl Publisher {
         let partitions = self.config.stream.partitions.get();
         let is_one_row_each = self.config.stream.format == Format::Json;
         let mut next = self.progress.next_partition;
-        for (index, part) in records.parts.into_iter().enumerate() {
+        for (index, part) in parts.records.into_iter().enumerate() {
             if topic == Topic::Rows && part.partition.is_none() && (index == 0 || !is_one_row_each) {
                 next = self.progress.next_partition;
                 self.progress.next_partition = (next + 1) % partitions;

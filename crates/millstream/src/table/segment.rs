@@ -38,7 +38,7 @@ pub(crate) struct Segment {
 impl Segment {
     /// The rows of a record, `ingested_at` added.
     pub(crate) fn of_record(record: &Record, rows: &RecordBatch) -> Result<Self, ArrowError> {
-        let own_times = rows.column_by_name(INGESTED_AT).map(|times| time_range(times));
+        let own_times = rows.column_by_name(INGESTED_AT).map(time_range);
         let times = own_times.map_or(Some((record.timestamp_micros, record.timestamp_micros)), |range| range);
         let batch = if own_times.is_some() { rows.clone() } else { with_ingested_at(rows, record.timestamp_micros)? };
         Ok(Self {
@@ -115,6 +115,15 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+/// The type as stored and sent: dictionaries are a matter of memory only.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
+pub(crate) fn plain(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => plain(values),
+        other => other.clone(),
+    }
 }
 
 /// Type of times in all tables.

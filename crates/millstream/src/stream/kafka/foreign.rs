@@ -66,22 +66,14 @@ impl ForeignLog {
         let cleaner = ForeignCleaner::new(config, &client.settings.names.rows)
             .map_err(|reason| KafkaLogError::Settings { reason })?;
         let shared = Arc::clone(&client);
-        let (cluster, marks) = blocking(move || {
-            let reader = Reader::open(&shared)?;
-            let cluster = reader.cluster_id().ok_or_else(|| shared.unreachable())?;
-            let marks = read::all_watermarks(&shared, TopicPartition::rows(shared.settings.partitions))?;
-            Ok((cluster, marks))
-        })
-        .await?;
-        let both = |(at, (begin, end)): (TopicPartition, (Offset, Offset))| {
-            [at, at.rejects()].map(|at| (at, Bounds { at, begin, end }))
-        };
+        let cluster =
+            blocking(move || Ok(Reader::open(&shared)?.cluster_id().ok_or_else(|| shared.unreachable())?)).await?;
         let topic = &client.settings.names.rows;
         Ok(Self {
             stream: stream_of(&cluster, topic),
             cleaner: Arc::new(cleaner),
             reader: Arc::default(),
-            bounds: Mutex::new(marks.into_iter().flat_map(both).collect()),
+            bounds: Mutex::default(),
             membership: OnceLock::new(),
             client,
         })
@@ -171,6 +163,19 @@ impl Log for ForeignLog {
         Ok(0)
     }
 
+    async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
+        let client = Arc::clone(&self.client);
+        let partitions = TopicPartition::rows(client.settings.partitions);
+        let marks = blocking(move || Ok(read::all_watermarks(&client, partitions)?)).await?;
+        let mut known = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, (begin, end)) in marks {
+            for at in [at, at.rejects()] {
+                known.insert(at, Bounds { at, begin, end });
+            }
+        }
+        Ok(known.values().copied().collect())
+    }
+
     fn join(&self) -> Result<Arc<Membership>, LogError> {
         let membership = Arc::new(Membership::join(&self.client)?);
         // A log joins once: a second place would have nobody who keeps it.
@@ -195,6 +200,16 @@ struct Run {
     offsets: Vec<u64>,
     times: Vec<i64>,
     values: Vec<Option<Vec<u8>>>,
+}
+
+/// What could be read of a run.
+struct Read {
+    /// The declared columns of the records that are JSON objects, as text.
+    raw: RecordBatch,
+    /// Their places in the run.
+    places: Vec<usize>,
+    /// Places of the others, and why.
+    bad: Vec<(usize, String)>,
 }
 
 /// Cleans records: each declared column is read as text, and the plan does the rest as it does for files.
@@ -231,13 +246,13 @@ impl ForeignCleaner {
             reason,
         };
         let arrange = |error: ArrowError| failed(error.to_string());
-        let (raw, read, bad) = self.read(run).map_err(arrange)?;
+        let Read { raw, places, bad } = self.read(run).map_err(arrange)?;
         let cleaned = self.rules.clean(0, &raw).map_err(|error| failed(chain(&error)))?;
         let unread = unread(&bad, run, cleaned.rejects.schema_ref()).map_err(arrange)?;
         // Rows that were read count from 0; those that were not have their places already.
-        let rejects = with_places(&cleaned.rejects, |row| read.get(row).copied()).map_err(arrange)?;
+        let rejects = with_places(&cleaned.rejects, |row| places.get(row).copied()).map_err(arrange)?;
         let rejects = concat_batches(rejects.schema_ref(), [&rejects, &unread]).map_err(arrange)?;
-        let clean = with_places(&cleaned.clean, |row| read.get(row).copied()).map_err(arrange)?;
+        let clean = with_places(&cleaned.clean, |row| places.get(row).copied()).map_err(arrange)?;
         let record = |at: TopicPartition, batch: &RecordBatch| -> Result<Record, ArrowError> {
             let (batch, offsets) = self.located(at, batch, run)?;
             let times = self.event_time.as_deref().and_then(|name| batch.column_by_name(name)).and_then(time_range);
@@ -269,7 +284,7 @@ impl ForeignCleaner {
     }
 
     /// The columns of the records that are JSON objects, as text; their places in the run; and the others, with reasons.
-    fn read(&self, run: &Run) -> Result<(RecordBatch, Vec<usize>, Vec<(usize, String)>), ArrowError> {
+    fn read(&self, run: &Run) -> Result<Read, ArrowError> {
         let mut columns: Vec<Vec<Option<String>>> = vec![Vec::new(); self.names.len()];
         let (mut read, mut bad) = (Vec::new(), Vec::new());
         for (place, value) in run.values.iter().enumerate() {
@@ -289,7 +304,7 @@ impl ForeignCleaner {
             }
         }
         let arrays = columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
-        Ok((RecordBatch::try_new(Arc::clone(&self.raw), arrays)?, read, bad))
+        Ok(Read { raw: RecordBatch::try_new(Arc::clone(&self.raw), arrays)?, places: read, bad })
     }
 
     /// The rows with `_file`, offsets in place of places, and their times; and the offsets.

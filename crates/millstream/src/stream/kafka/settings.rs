@@ -51,8 +51,7 @@ impl Names {
     }
 }
 
-/// What every client of a pipeline needs.
-#[derive(Debug, Clone)]
+/// What every client of a pipeline needs. Holds secrets: never printed.
 pub(super) struct Settings {
     pub(super) kafka: Kafka,
     pub(super) names: Names,

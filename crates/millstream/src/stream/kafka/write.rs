@@ -53,7 +53,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Takes the transactional id from whoever had it, and ends the transaction that it left open. Blocks.
     pub(super) fn open(client: &Arc<Client>, id: &str) -> Result<Self, KafkaLogError> {
-        let context = WriterContext { health: Arc::clone(&client.health), ends: Mutex::default() };
+        let context =
+            WriterContext { health: Arc::clone(&client.health), ends: Mutex::default(), failed: Mutex::default() };
         let producer: BaseProducer<WriterContext> = client
             .settings
             .producer(id)
@@ -113,6 +114,7 @@ impl Writer {
     /// Begins a transaction.
     pub(super) fn begin(&self) -> Result<(), KafkaLogError> {
         self.producer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.producer.begin_transaction().map_err(|error| self.error("begin a transaction", error))
     }
 
@@ -165,10 +167,30 @@ impl Writer {
                     self.client.health.bad(&error.to_string());
                     Ok(Step::Again)
                 }
-                Verdict::Abort => Err(KafkaLogError::Aborted { reason: self.client.health.heard(&error.to_string()) }),
+                Verdict::Abort => Err(self.refused().unwrap_or_else(|| KafkaLogError::Aborted {
+                    reason: self.client.health.heard(&error.to_string()),
+                })),
                 Verdict::Over => Err(self.error("commit a transaction", error)),
             },
         }
+    }
+
+    /// Why the broker will never take what was sent; none where another try may help.
+    fn refused(&self) -> Option<KafkaLogError> {
+        let failed = self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let Failed { topic, code, bytes } = failed;
+        if Kind::of_code(code) == Kind::Right {
+            let operation = format!("write to the topic `{topic}`");
+            return Some(KafkaLogError::NotPermitted { operation, reason: code.to_string() });
+        }
+        let is_too_large =
+            matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge);
+        is_too_large.then(|| KafkaLogError::Topic {
+            topic,
+            problem: format!(
+                "does not take a record of {bytes} bytes ({code}): raise its `max.message.bytes`, or lower `stream.max_record_bytes`"
+            ),
+        })
     }
 
     /// Tries to give up the transaction.
@@ -248,6 +270,15 @@ impl<'a> Outgoing<'a> {
 pub(super) struct WriterContext {
     health: Arc<Health>,
     ends: Mutex<BTreeMap<TopicPartition, Offset>>,
+    /// The first message that was not delivered.
+    failed: Mutex<Option<Failed>>,
+}
+
+/// A message that was not delivered.
+struct Failed {
+    topic: String,
+    code: RDKafkaErrorCode,
+    bytes: usize,
 }
 
 impl ClientContext for WriterContext {
@@ -264,8 +295,18 @@ impl ProducerContext for WriterContext {
     type DeliveryOpaque = Box<Option<TopicPartition>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, at: Self::DeliveryOpaque) {
-        // A message that was not delivered makes the commit fail, which is where it is told.
-        let (Ok(message), Some(at)) = (result, *at) else { return };
+        let message = match result {
+            Ok(message) => message,
+            // It makes the commit fail, which is where it is told.
+            Err((error, message)) => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let (topic, bytes) = (message.topic().to_owned(), message.payload_len());
+                failed.get_or_insert(Failed { topic, code, bytes });
+                return;
+            }
+        };
+        let Some(at) = *at else { return };
         let end = Offset(u64::try_from(message.offset()).unwrap_or_default()).next();
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let known = ends.entry(at).or_default();

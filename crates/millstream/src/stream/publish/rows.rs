@@ -14,7 +14,7 @@ use millstream_core::config::Format;
 use millstream_core::record::json::{self, JsonRow};
 use millstream_core::record::{FILE, ROW, RecordError, encode_schema, encode_within, partition};
 
-use crate::table::segment::time_range;
+use crate::table::segment::{plain, time_range};
 
 /// Rule name of a row that fits no record.
 const TOO_LARGE: &str = "record:too_large";
@@ -51,7 +51,7 @@ pub(crate) struct Form<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     /// The records, in the order of their rows within each partition.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) records: Vec<Part>,
     /// Name and bytes of the schema, where values do not tell it.
     pub(crate) schema: Option<(String, Vec<u8>)>,
     /// Numbers (in the batch) of rows that fit no record.
@@ -99,7 +99,7 @@ pub(crate) fn reject_records(
     for row in std::mem::take(&mut parts.too_large) {
         // The original values do not fit beside the reasons: the reasons go on alone.
         let bare = without_original(&batch.slice(row, 1)).map_err(RecordError::Encode)?;
-        parts.parts.extend(records(&bare, u64::MAX)?.parts);
+        parts.records.extend(records(&bare, u64::MAX)?.records);
     }
     Ok((parts, by_rule))
 }
@@ -120,7 +120,7 @@ fn arrow_parts(
         event_time_micros: times.and_then(|times| time_range(&times.slice(record.rows.start, record.rows.len()))),
         value: record.value,
     };
-    Ok(Parts { parts: cut.records.into_iter().map(part).collect(), schema: None, too_large: cut.too_large })
+    Ok(Parts { records: cut.records.into_iter().map(part).collect(), schema: None, too_large: cut.too_large })
 }
 
 /// Batches as records, rows with the same key in the same partition.
@@ -133,8 +133,8 @@ fn keyed_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) ->
     for (partition, rows) in groups {
         let rows = UInt32Array::from(rows);
         let group = take_record_batch(batch, &rows).map_err(RecordError::Encode)?;
-        let Parts { parts, too_large, .. } = arrow_parts(&group, event_time, partition, form.max_bytes)?;
-        all.parts.extend(parts);
+        let Parts { records, too_large, .. } = arrow_parts(&group, event_time, partition, form.max_bytes)?;
+        all.records.extend(records);
         all.too_large.extend(too_large.into_iter().map(|row| rows.value(row) as usize));
     }
     Ok(all)
@@ -151,17 +151,14 @@ fn json_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) -> 
         }
         let partition = key.as_ref().map(|key| partition::murmur2_partition(key, form.partitions));
         let event_time_micros = times.and_then(|times| time_range(&times.slice(row, 1)));
-        all.parts.push(Part { rows: 1, key, partition, value, event_time_micros });
+        all.records.push(Part { rows: 1, key, partition, value, event_time_micros });
     }
     Ok(all)
 }
 
 /// The columns as JSON has them: how texts are held in memory is no matter of other programs.
 fn plain_schema(schema: &Schema) -> Schema {
-    let plain = |field: &Arc<Field>| match field.data_type() {
-        DataType::Dictionary(_, values) => Field::new(field.name(), values.as_ref().clone(), field.is_nullable()),
-        _ => field.as_ref().clone(),
-    };
+    let plain = |field: &Arc<Field>| Field::new(field.name(), plain(field.data_type()), field.is_nullable());
     Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>())
 }
 
