@@ -1,6 +1,7 @@
 //! What is durable: the log, the archive and what both know, read at a start or for those who only look.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_core::config::Config;
 use millstream_core::ids::{Offset, StreamId, Topic};
@@ -18,6 +19,10 @@ use crate::table::{ArchiveState, Seqs};
 
 /// Versions of the archive that are told at a start.
 const VERSIONS: usize = 20;
+
+/// How often, and how long apart, records that seem to be missing are looked for.
+const BOOKS_TRIES: u32 = 10;
+const BOOKS_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is durable.
 pub(crate) struct Durable {
@@ -78,15 +83,33 @@ impl Durable {
 
     /// What was published, and which records of it the archive does not hold; both as of one moment.
     pub(crate) async fn books(&self) -> Result<(Recovered, Vec<PendingRecord>), PipelineError> {
-        let recovered = self.log.recover().await?;
-        let mut pending = self.log.pending(&self.archived).await?;
-        check_expired(&self.seqs, &pending, &recovered.next_seqs)?;
-        // What was published since the progress was read counts the next time.
-        pending.retain(|record| {
-            recovered.next_seqs.get(&(record.at, record.publisher)).is_some_and(|&next| record.seq < next)
-        });
-        Ok((recovered, pending))
+        books(&*self.log, &self.archived, &self.seqs).await
     }
+}
+
+/// What was published, and which records of it an archive with these offsets and seqs does not hold; both as of one moment.
+pub(crate) async fn books(
+    log: &dyn Log,
+    archived: &Offsets,
+    seqs: &Seqs,
+) -> Result<(Recovered, Vec<PendingRecord>), PipelineError> {
+    let recovered = log.recover().await?;
+    let mut tries = 0;
+    let mut pending = loop {
+        let pending = log.pending(archived).await?;
+        match check_expired(seqs, &pending, &recovered.next_seqs) {
+            Ok(()) => break pending,
+            // Where others publish, partitions show a transaction one after the other.
+            Err(_) if tries < BOOKS_TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(BOOKS_PAUSE).await;
+    };
+    // What was published since the progress was read counts the next time.
+    pending.retain(|record| {
+        recovered.next_seqs.get(&(record.at, record.publisher)).is_some_and(|&next| record.seq < next)
+    });
+    Ok((recovered, pending))
 }
 
 /// The ledger of a pipeline over all of its processes, as log and archive hold it.

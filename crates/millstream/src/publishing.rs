@@ -118,7 +118,7 @@ impl Publishing {
         stop: &StopToken,
         tasks: &Tasks,
     ) -> Result<(), TaskError> {
-        let with_plan = self.planner(&recovered).map_err(TaskError::Start)?;
+        let planner = self.planner(&recovered).map_err(TaskError::Start)?;
         let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
         let (requests, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
@@ -132,7 +132,7 @@ impl Publishing {
             board: Arc::clone(&self.board),
         };
         let open = recovered.files.iter().filter(|file| !file.is_over());
-        let publisher = Publisher {
+        let writes = Publisher {
             config: Arc::clone(&self.config),
             log: Arc::clone(&self.log),
             stream: self.stream,
@@ -146,8 +146,8 @@ impl Publishing {
             schemas: HashSet::new(),
         };
         let mut find = tasks.child("find", finder.run(requests, files, stop.clone()));
-        let mut plans = tasks.child("plan", with_plan.run(accepted, work, stop.clone(), tasks.clone()));
-        let publishing = publisher.run(accepting, working, published, stop.clone());
+        let mut plans = tasks.child("plan", planner.run(accepted, work, stop.clone(), tasks.clone()));
+        let publishing = writes.run(accepting, working, published, stop.clone());
         tokio::pin!(publishing);
         loop {
             tokio::select! {

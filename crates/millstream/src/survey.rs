@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::board::Board;
-use crate::durable::open_archive;
+use crate::durable::{books, open_archive};
 use crate::pipeline::{PipelineError, chain};
 use crate::stop::{Phase, StopToken};
 use crate::stream::Log;
@@ -59,11 +59,7 @@ impl Survey {
         self.board.survey_begins();
         let state = self.log.state();
         let opened = open_archive(&self.config, state.stream).await?;
-        let recovered = self.log.recover().await?;
-        let mut pending = self.log.pending(&opened.archived).await?;
-        pending.retain(|record| {
-            recovered.next_seqs.get(&(record.at, record.publisher)).is_some_and(|&next| record.seq < next)
-        });
+        let (recovered, pending) = books(&*self.log, &opened.archived, &opened.seqs).await?;
         self.board.survey_ends(&recovered, &pending, &opened.archive, &self.log.state().partitions);
         Ok(())
     }

@@ -233,6 +233,8 @@ impl KafkaLog {
         let client = Arc::clone(&self.client);
         let bounds = self.lock_bounds().clone();
         let from = from.clone();
+        // Where nobody else publishes nothing may be open any more.
+        let is_alone = self.publisher == Some(PublisherId::ONLY);
         let (records, ends) = blocking(move || {
             let mut records = Vec::new();
             let mut ends = Offsets::new();
@@ -245,6 +247,9 @@ impl KafkaLog {
                 starts.entry(topic).or_default().insert(progress::partition(at.partition), start);
             }
             for (topic, partitions) in &starts {
+                if is_alone {
+                    client.wait_until_stable(topic, &partitions.keys().copied().collect::<Vec<_>>())?;
+                }
                 scan::scan(&client, topic, partitions, |message| {
                     let at = client.settings.names.at(message.topic(), message.partition());
                     let (Some(at), Some(header)) = (at, read::header(message)?) else { return Ok(()) };

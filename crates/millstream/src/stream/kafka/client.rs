@@ -1,13 +1,18 @@
 //! What everything that talks to Kafka shares: settings, health, and the consumer of scans.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use super::error::KafkaLogError;
+use super::error::{KafkaLogError, Kind};
 use super::health::{Context, Health};
-use super::settings::Settings;
+use super::settings::{CALL_TIMEOUT, Settings};
+
+/// How long a transaction may stay open whose writer was fenced; the broker ends it within moments.
+const STABLE_PATIENCE: Duration = Duration::from_secs(20);
+const STABLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Shared by all clients of a pipeline.
 pub(super) struct Client {
@@ -15,11 +20,13 @@ pub(super) struct Client {
     pub(super) health: Arc<Health>,
     /// Kept from one scan to the next: making one takes most of the time of a short scan.
     scanner: Mutex<Option<BaseConsumer<Context>>>,
+    /// Sees also what is not committed.
+    unstable: Mutex<Option<BaseConsumer<Context>>>,
 }
 
 impl Client {
     pub(super) fn new(settings: Settings, health: Arc<Health>) -> Self {
-        Self { settings, health, scanner: Mutex::default() }
+        Self { settings, health, scanner: Mutex::default(), unstable: Mutex::default() }
     }
 
     /// The context of a new client.
@@ -45,6 +52,56 @@ impl Client {
 
     pub(super) fn put_scanner(&self, scanner: BaseConsumer<Context>) {
         *self.scanner.lock().unwrap_or_else(PoisonError::into_inner) = Some(scanner);
+    }
+
+    /// Waits until no transaction is open in these partitions that was there when this was called: whoever reads what is committed
+    /// then reads all that will ever be committed of it. To be called once those who could write are fenced. Blocks.
+    pub(super) fn wait_until_stable(&self, topic: &str, partitions: &[i32]) -> Result<(), KafkaLogError> {
+        let mut unstable = self.unstable.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = if let Some(reader) = unstable.take() {
+            reader
+        } else {
+            let mut config = self.settings.consumer();
+            config.set("isolation.level", "read_uncommitted").set("client.id", "millstream-marks");
+            let made = config.create_with_context(self.context());
+            made.map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?
+        };
+        let reader = unstable.insert(reader);
+        let scanner = self.take_scanner()?;
+        let began = Instant::now();
+        for &partition in partitions {
+            let end = self.patiently(topic, began, || reader.fetch_watermarks(topic, partition, CALL_TIMEOUT))?.1;
+            while self.patiently(topic, began, || scanner.fetch_watermarks(topic, partition, CALL_TIMEOUT))?.1 < end {
+                if began.elapsed() > STABLE_PATIENCE {
+                    return Err(KafkaLogError::Aborted {
+                        reason: format!(
+                            "a transaction of another process stays open in partition {partition} of `{topic}`"
+                        ),
+                    });
+                }
+                std::thread::sleep(STABLE_PAUSE);
+            }
+        }
+        self.put_scanner(scanner);
+        Ok(())
+    }
+
+    /// Asks again while partitions have no leader that can tell.
+    fn patiently<T>(
+        &self,
+        topic: &str,
+        began: Instant,
+        ask: impl Fn() -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaLogError> {
+        loop {
+            match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(error) if Kind::of(&error) == Kind::Passing && began.elapsed() < STABLE_PATIENCE => {
+                    std::thread::sleep(STABLE_PAUSE);
+                }
+                Err(error) => return Err(self.failed(format!("look at the topic `{topic}`"), error)),
+            }
+        }
     }
 
     /// That an operation failed for a reason of librdkafka's.

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::error::KafkaLogError;
-use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, read_dedup};
+use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, partition, read_dedup};
+use super::settings::LAYOUT_PARTITION;
 use super::write::{Step, Writer};
 use crate::clock::jitter;
 use crate::failpoint;
@@ -84,6 +85,8 @@ fn take_place(
 ) -> Result<Option<Started>, KafkaLogError> {
     let writer = Writer::open(client, &transactional_id(layout.stream, id.index))?;
     failpoint::hit("kafka.fenced");
+    let own = [partition(id.index)];
+    client.wait_until_stable(&client.settings.names.progress, &own)?;
     let progress = Progress::read(client)?;
     if was_started {
         check_place(&progress, id, instance)?;
@@ -92,6 +95,7 @@ fn take_place(
     writer.put_instance(id.index, instance)?;
     commit(&writer)?;
     // Not before the instance is seen by all: see above.
+    client.wait_until_stable(&client.settings.names.progress, &[own[0], partition(LAYOUT_PARTITION)])?;
     let mut progress = Progress::read(client)?;
     if progress.layout.as_ref() != Some(layout) {
         return Ok(None);
@@ -99,7 +103,12 @@ fn take_place(
     let known_schema = progress.publishers.values().find_map(|kept| kept.publisher.as_ref()?.known_schema.clone());
     let next_seqs = progress.next_seqs();
     let kept = progress.publishers.remove(&id.index).unwrap_or_default();
-    let dedup = if client.settings.has_dedup { read_dedup(client, id.index)? } else { Vec::new() };
+    let dedup = if client.settings.has_dedup {
+        client.wait_until_stable(&client.settings.names.dedup, &own)?;
+        read_dedup(client, id.index)?
+    } else {
+        Vec::new()
+    };
     let first = PublisherProgress { next_sequence: u64::from(id.index), known_schema, ..PublisherProgress::default() };
     let recovered = Recovered { dedup, next_seqs, ..recovered(kept, first) };
     info!(publisher = id.index, publishers = id.count, stream = %layout.stream, "publishing");
@@ -141,6 +150,7 @@ fn stand_back() {
 /// Makes the stream, or gives its files to another number of publishers.
 fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
     let writer = Writer::open(client, &format!("millstream-{}-start", client.settings.names.rows))?;
+    client.wait_until_stable(&client.settings.names.progress, &[partition(LAYOUT_PARTITION)])?;
     let progress = Progress::read(client)?;
     let Some(before) = progress.layout else {
         let stream = StreamId(Uuid::new_v4());
@@ -160,6 +170,8 @@ fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
     for index in 0..most_publishers {
         drop(Writer::open(client, &transactional_id(moving.stream, index))?);
     }
+    let all: Vec<i32> = (0..most_publishers).map(partition).collect();
+    client.wait_until_stable(&client.settings.names.progress, &all)?;
     let progress = Progress::read(client)?;
     let settled = Layout { moving: false, ..moving };
     writer.begin()?;
