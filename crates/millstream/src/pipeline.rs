@@ -161,7 +161,8 @@ pub(crate) fn run(
             () = stop.reached(Phase::Drain) => return Err(PipelineError::Stopped),
         };
         let memory = Shares::of(config.limits.memory).queries;
-        let queries = Queries::new(Arc::clone(&config), Arc::clone(&stages.live), memory, queries)?;
+        let is_whole = matches!(role, Role::Run | Role::Serve);
+        let queries = Queries::new(Arc::clone(&config), Arc::clone(&stages.live), memory, queries, is_whole)?;
         started(Running { board: Arc::clone(&board), queries });
         let state = supervise(stages, &board, stop, work).await?;
         let status = board.status();
@@ -191,7 +192,7 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
     let OpenArchive { archive, archived, .. } = open_archive(&config, stream).await?;
     let shares = Shares::of(config.limits.memory);
     let live = Arc::new(LiveTable::new(table_limits(&config, shares.table), archive, &archived));
-    Ok(Queries::new(Arc::clone(&config), live, shares.queries, on)?)
+    Ok(Queries::new(Arc::clone(&config), live, shares.queries, on, true)?)
 }
 
 /// The stages of a role, ready to start.

@@ -45,6 +45,8 @@ pub(crate) struct Queries {
     runtime: Arc<RuntimeEnv>,
     on: Handle,
     views: Arc<Vec<ViewInfo>>,
+    /// Whether every partition is received here: otherwise rows would be missing without a word.
+    is_whole: bool,
 }
 
 /// What a query gave.
@@ -81,21 +83,27 @@ pub(crate) enum QueryError {
 }
 
 impl Queries {
-    /// Queries over `live` and its archive. They run on the runtime `on`, with `memory` bytes together.
+    /// Queries over `live` and its archive, if `is_whole` says that no partition is missing. They run on the runtime `on`, with `memory` bytes together.
     pub(crate) fn new(
         config: Arc<Config>,
         live: Arc<LiveTable>,
         memory: usize,
         on: Handle,
+        is_whole: bool,
     ) -> Result<Self, QueryError> {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc();
         let runtime = runtime.map_err(|error| QueryError::Failed(error.to_string()))?;
         let views = Arc::new(views(&config));
-        Ok(Self { config, live, runtime, on, views })
+        Ok(Self { config, live, runtime, on, views, is_whole })
     }
 
     /// Runs one statement that only reads; at most `limit` rows come back (and never more than `limits.query_rows`).
     pub(crate) async fn run(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
+        if !self.is_whole {
+            return Err(QueryError::Refused(
+                "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`".to_owned(),
+            ));
+        }
         let limit = limit.min(self.config.limits.query_rows.get());
         let timeout = self.config.limits.query_timeout;
         let this = self.clone();

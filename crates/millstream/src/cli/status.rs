@@ -74,7 +74,11 @@ fn idle(config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
         Some((_, stream_id)) => {
             let _ = writeln!(text, "\n  data      `{}`", data_dir.display());
             let _ = writeln!(text, "  stream    {}", stream_id.as_deref().unwrap_or("not made yet"));
-            let _ = writeln!(text, "  log       {} on disk", bytes(folder_bytes(&data_dir.join(data_dir::LOG))));
+            let log = match &config.stream.kafka {
+                Some(kafka) => format!("kafka `{}` at `{}`", config.stream.topic, kafka.brokers),
+                None => format!("{} on disk", bytes(folder_bytes(&data_dir.join(data_dir::LOG)))),
+            };
+            let _ = writeln!(text, "  log       {log}");
         }
     }
     for (name, table) in [("archive", "rows"), ("rejects", "rejects")] {
@@ -86,7 +90,7 @@ fn idle(config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
         let _ = writeln!(text, "  {name}   {found}");
     }
     if let Some(ledger) = ledger {
-        text += &equation(&ledger.total, "  ledger    ");
+        let _ = writeln!(text, "{}", equation(&ledger.total, "  ledger    "));
         let _ = writeln!(text, "  balanced  {}", if ledger.balanced { "yes" } else { "NO" });
         quarantined(&mut text, ledger);
     }
@@ -170,13 +174,13 @@ fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
         count(clean.filtered),
         clean.engine
     );
+    let on_disk = if stream.log == "kafka" { String::new() } else { format!(", {} on disk", bytes(stream.disk_bytes)) };
     let log = format!(
-        "{} `{}`, {} records of {:.0} rows, {} on disk",
+        "{} `{}`, {} records of {:.0} rows{on_disk}",
         stream.log,
         stream.topic,
         count(stream.records),
-        stream.rows_per_record,
-        bytes(stream.disk_bytes)
+        stream.rows_per_record
     );
     let mut lines = vec![("files", files), ("rows", rows), ("clean", cleaned)];
     lines.extend(status.rejects_by_rule.iter().map(|rule| ("", format!("{:>10} by {}", count(rule.rows), rule.rule))));

@@ -85,10 +85,16 @@ fn source_and_clean(text: &mut Exposition, status: &Status) {
 
 fn log(text: &mut Exposition, status: &Status) {
     let stream = &status.stream;
+    // Without a kind it is still being opened.
+    let is_up = !stream.log.is_empty() && stream.trouble.is_none();
+    text.one("millstream_log_up", Type::Gauge, "1 while the log works, 0 while it does not answer.", u64::from(is_up));
     text.one("millstream_log_appends_total", Type::Counter, "Durable appends of this process.", stream.appends);
     text.one("millstream_log_records_total", Type::Counter, "Records appended by this process.", stream.records);
     text.one("millstream_log_appended_bytes_total", Type::Counter, "Record values of this process.", stream.bytes);
-    text.one("millstream_log_disk_bytes", Type::Gauge, "What the log holds on disk.", stream.disk_bytes);
+    if stream.log != "kafka" {
+        // Kafka does not tell.
+        text.one("millstream_log_disk_bytes", Type::Gauge, "What the embedded log holds on disk.", stream.disk_bytes);
+    }
     let offsets: [(&str, &str, OffsetOf); 4] = [
         ("millstream_log_begin_offset", "Lowest offset that the log still has.", |it| it.begin_offset),
         ("millstream_log_end_offset", "Offset that the next record gets.", |it| it.end_offset),

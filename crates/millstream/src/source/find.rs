@@ -107,7 +107,7 @@ impl Finder {
         let mut growing: HashMap<Arc<str>, Growing> = HashMap::new();
         let mut told = HashSet::new();
         let mut listed = self.list(&mut told).await;
-        if listed.is_empty() && known.is_empty() {
+        if listed.is_empty() && known.is_empty() && self.publisher.count == 1 {
             if !self.watch {
                 return Err(SourceError::Nothing { patterns: self.listing.patterns() });
             }

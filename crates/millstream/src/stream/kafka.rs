@@ -167,12 +167,16 @@ impl KafkaLog {
             return Err(error);
         }
         failpoint::hit("kafka.sent");
+        let mut was_asked_again = false;
         loop {
             let committing = Arc::clone(&writer);
             match blocking(move || Ok(committing.commit()?)).await {
                 Ok(Step::Done) => break,
                 // It may have landed: only the same question again can tell, never an abort.
-                Ok(Step::Again) => tokio::time::sleep(PAUSE).await,
+                Ok(Step::Again) => {
+                    was_asked_again = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => {
                     if matches!(&error, LogError::Kafka(error) if matches!(**error, KafkaLogError::Aborted { .. })) {
                         self.abort(writer).await;
@@ -180,6 +184,11 @@ impl KafkaLog {
                     return Err(error);
                 }
             }
+        }
+        if was_asked_again {
+            // The broker may have come back without all that it should know of this transaction: see `Writer::sweep`.
+            let reason = "the broker was away while a transaction ended".to_owned();
+            return Err(KafkaLogError::Fenced { reason }.into());
         }
         failpoint::hit("append.after");
         Ok(writer.ends())
@@ -347,7 +356,7 @@ impl Log for KafkaLog {
     }
 
     async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
-        if !self.is_time_to_trim(retention.age) {
+        if archived.is_empty() || !self.is_time_to_trim(retention.age) {
             return Ok(0);
         }
         let age_millis = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 
 use millstream_core::status::{
-    ArchiveStatus, CleanStatus, Freshness, PartitionStatus, PipelineState, ReceiveStatus, RuleCount, SourceStatus,
-    Status, StreamStatus, TableStatus,
+    ArchiveStatus, CleanStatus, Freshness, LogTrouble, PartitionStatus, PipelineState, ReceiveStatus, RuleCount,
+    SourceStatus, Status, StreamStatus, TableStatus,
 };
 
 use super::text;
@@ -68,5 +68,29 @@ fn labels_are_escaped_and_carry_the_pipeline() {
         r#"millstream_archive_version{pipeline="ta\"xi\\\n"} 3"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_log_is_up_once_it_is_open_and_while_nothing_troubles_it() {
+    let is_up = |log: &str, trouble: Option<LogTrouble>| {
+        let mut status = status();
+        (status.stream.log, status.stream.trouble) = (log.to_owned(), trouble);
+        let text = text(&status);
+        let sample = text.lines().find(|line| line.starts_with("millstream_log_up{")).unwrap();
+        sample.ends_with(" 1")
+    };
+    assert!(is_up("embedded", None));
+    assert!(is_up("kafka", None));
+    assert!(!is_up("kafka", Some(LogTrouble::default())));
+    assert!(!is_up("", None));
+}
+
+#[test]
+fn a_size_that_kafka_does_not_tell_is_no_sample() {
+    let mut status = status();
+    for (log, is_told) in [("embedded", true), ("kafka", false)] {
+        log.clone_into(&mut status.stream.log);
+        assert_eq!(text(&status).contains("millstream_log_disk_bytes"), is_told, "{log}");
     }
 }

@@ -82,6 +82,19 @@ pub(crate) enum KafkaLogError {
         /// Of how many.
         count: u32,
     },
+    /// Other publishers share the files now.
+    #[error(
+        "the files of this stream are shared by {now} publishers now, so publisher {index} of {count} ends. Nothing is lost: start \
+         `millstream publish` for each of the {now}"
+    )]
+    Recounted {
+        /// Number of the publisher.
+        index: u32,
+        /// Of how many.
+        count: u32,
+        /// How many there are now.
+        now: u32,
+    },
     /// The log begins behind what we have not read yet.
     #[error(
         "records of partition {at} expired before they were read: seq {expected} of publisher {publisher} was due, and the next that is \
@@ -161,6 +174,7 @@ impl KafkaLogError {
             | Self::NotPermitted { .. }
             | Self::Topic { .. }
             | Self::TakenOver { .. }
+            | Self::Recounted { .. }
             | Self::Expired { .. }
             | Self::PastEnd { .. }
             | Self::Clean { .. }
@@ -177,6 +191,7 @@ impl KafkaLogError {
             | Self::NotPermitted { .. }
             | Self::Topic { .. }
             | Self::TakenOver { .. }
+            | Self::Recounted { .. }
             | Self::PastEnd { .. } => true,
             Self::Unreachable { .. }
             | Self::Aborted { .. }

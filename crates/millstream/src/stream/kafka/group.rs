@@ -24,6 +24,9 @@ use super::settings::Names;
 /// How long one look at the group takes.
 const POLL: Duration = Duration::from_millis(100);
 
+/// How long leaving may take.
+const LEAVE: Duration = Duration::from_secs(3);
+
 /// A place in the group; left when it is dropped.
 pub(crate) struct Membership {
     consumer: BaseConsumer<GroupContext>,
@@ -101,6 +104,12 @@ impl Membership {
             }
         }
         self.consumer.unsubscribe();
+        // The others need not wait until our session times out: what is ours is given back by these looks.
+        let began = Instant::now();
+        while began.elapsed() < LEAVE && self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0) {
+            drop(self.consumer.poll(POLL));
+        }
+        drop(self.consumer.poll(POLL));
         Ok(())
     }
 

@@ -50,6 +50,12 @@ pub(super) fn start(
         if was_started {
             check_place(&progress, id, instance)?;
         }
+        if was_started
+            && let Some(now) = progress.layout.as_ref().map(|layout| layout.publishers).filter(|&now| now != id.count)
+        {
+            // Whoever runs already gives way to those who start.
+            return Err(KafkaLogError::Recounted { index: id.index, count: id.count, now });
+        }
         let layout = match &progress.layout {
             Some(layout) if layout.publishers == id.count && !layout.moving => layout.clone(),
             Some(_) | None => match settle(client, id.count) {
@@ -84,6 +90,7 @@ fn take_place(
     layout: &Layout,
 ) -> Result<Option<Started>, KafkaLogError> {
     let writer = Writer::open(client, &transactional_id(layout.stream, id.index))?;
+    writer.sweep(id.index)?;
     failpoint::hit("kafka.fenced");
     let own = [partition(id.index)];
     client.wait_until_stable(&client.settings.names.progress, &own)?;
@@ -150,6 +157,7 @@ fn stand_back() {
 /// Makes the stream, or gives its files to another number of publishers.
 fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
     let writer = Writer::open(client, &format!("millstream-{}-start", client.settings.names.rows))?;
+    writer.sweep_progress()?;
     client.wait_until_stable(&client.settings.names.progress, &[partition(LAYOUT_PARTITION)])?;
     let progress = Progress::read(client)?;
     let Some(before) = progress.layout else {
@@ -168,7 +176,7 @@ fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
     put_layout(&writer, &moving)?;
     failpoint::hit("kafka.moving");
     for index in 0..most_publishers {
-        drop(Writer::open(client, &transactional_id(moving.stream, index))?);
+        Writer::open(client, &transactional_id(moving.stream, index))?.sweep(index)?;
     }
     let all: Vec<i32> = (0..most_publishers).map(partition).collect();
     client.wait_until_stable(&client.settings.names.progress, &all)?;

@@ -17,8 +17,11 @@ use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::{Health, log_line};
 use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, file_key, partition, schema_key};
-use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION};
+use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, MAX_PUBLISHERS};
 use crate::stream::Append;
+
+/// Key of records that are aborted at once; nobody ever sees them.
+const SWEEP_KEY: &[u8] = b"sweep";
 
 /// Name of the header with the facts of a record.
 pub(super) const HEADER: &str = "millstream";
@@ -76,6 +79,52 @@ impl Writer {
             }
         }
         Err(client.unreachable())
+    }
+
+    /// Ends what an earlier transaction of this id left open in any partition that publisher `index` writes. Blocks.
+    ///
+    /// A broker that was killed may forget, when it comes back, to put the markers of a transaction that it ends into some
+    /// partitions (Kafka 4.4.0: `TransactionMarkerChannelManager` skips partitions that have no leader at that moment). The next
+    /// commit of the same id would then commit these leftovers, too. So before anything is read or committed: one transaction
+    /// that reaches every partition, and is aborted.
+    pub(super) fn sweep(&self, index: u32) -> Result<(), KafkaLogError> {
+        let (settings, names) = (&self.client.settings, &self.client.settings.names);
+        let mut partitions: Vec<(&str, u32)> =
+            (0..settings.partitions).map(|number| (names.rows.as_str(), number)).collect();
+        partitions.extend([(names.rejects.as_str(), 0), (names.progress.as_str(), index)]);
+        if settings.has_dedup && index < MAX_PUBLISHERS {
+            partitions.push((&names.dedup, index));
+        }
+        self.sweep_partitions(&partitions)
+    }
+
+    /// As [`Self::sweep`], for the partitions of progress.
+    pub(super) fn sweep_progress(&self) -> Result<(), KafkaLogError> {
+        let progress = &self.client.settings.names.progress;
+        let partitions: Vec<(&str, u32)> = (0..=LAYOUT_PARTITION).map(|number| (progress.as_str(), number)).collect();
+        self.sweep_partitions(&partitions)
+    }
+
+    fn sweep_partitions(&self, partitions: &[(&str, u32)]) -> Result<(), KafkaLogError> {
+        self.begin()?;
+        for &(topic, number) in partitions {
+            self.put(Outgoing::plain(topic, partition(number), SWEEP_KEY, None))?;
+        }
+        for _ in 0..INIT_TRIES {
+            match self.producer.flush(CALL_TIMEOUT) {
+                Ok(()) => break,
+                Err(error) => self.client.health.bad(&error.to_string()),
+            }
+        }
+        if let Some(refused) = self.refused() {
+            return Err(refused);
+        }
+        for _ in 0..INIT_TRIES {
+            if self.abort()? == Step::Done {
+                return Ok(());
+            }
+        }
+        Err(self.client.unreachable())
     }
 
     /// Begins a transaction and sends all of an append on its way.
