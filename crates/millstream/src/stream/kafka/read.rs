@@ -31,6 +31,10 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Rows of JSON records that are put together at most.
 const GROUP_ROWS: usize = 8192;
 
+/// How often, and how long apart, the schema of a record is looked for.
+const SCHEMA_TRIES: u32 = 50;
+const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a topic may be unknown before that is believed: a broker that starts does not know its topics yet.
 const NO_TOPIC_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -374,9 +378,13 @@ impl Group {
             offset: i64::try_from(self.offsets[0]).unwrap_or(i64::MAX),
             what,
         };
-        if !schemas.contains_key(&self.schema) {
-            // It was appended with the first record that has it.
+        for _ in 0..SCHEMA_TRIES {
+            if schemas.contains_key(&self.schema) {
+                break;
+            }
+            // It was appended with the first record that has it, and partitions show a transaction one after the other.
             schemas.extend(Progress::read(client)?.schemas);
+            std::thread::sleep(SCHEMA_PAUSE);
         }
         let schema = schemas.get(&self.schema).ok_or_else(|| bad("rows whose schema is not there"))?;
         let values: Vec<&[u8]> = self.values.iter().map(Vec::as_slice).collect();
