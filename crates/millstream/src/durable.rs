@@ -1,17 +1,17 @@
 //! What is durable: the log, the archive and what both know, read at a start or for those who only look.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_core::config::Config;
 use millstream_core::ids::{Offset, StreamId, Topic};
 use millstream_core::progress::Offsets;
 use millstream_core::status::{ArchiveVersion, Ledger};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::archive::{self, ArchiveSettings, ArchiveTable, Loaded};
 use crate::board;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, chain};
 use crate::stream::embedded::{self, EmbeddedLog};
 use crate::stream::kafka::{ForeignLog, KafkaLog, KafkaLogError, Tell};
 use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};
@@ -19,6 +19,9 @@ use crate::table::{ArchiveState, Seqs};
 
 /// Versions of the archive that are told at a start.
 const VERSIONS: usize = 20;
+
+/// How long a log that does not answer is asked again at a start.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often, and how long apart, records that seem to be missing are looked for.
 const BOOKS_TRIES: u32 = 10;
@@ -49,7 +52,7 @@ impl Durable {
         let state = log.state();
         let OpenArchive { tables, archive, archived, seqs } = open_archive(config, state.stream).await?;
         // After the archive: what it holds was in the log before.
-        let bounds = log.bounds().await?;
+        let bounds = patiently(|| log.bounds()).await?;
         let ends: Offsets = bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect();
         for table in &tables {
             let of_table: Offsets =
@@ -76,7 +79,7 @@ impl Durable {
 
     /// Opens for those who only look: nothing is published or received.
     pub(crate) async fn look(config: &Config) -> Result<(Self, Recovered, Vec<PendingRecord>), PipelineError> {
-        let durable = Self::open(config, Access::Look, Box::new(|_, _| {})).await?;
+        let durable = Self::open(config, Access::Look, Arc::new(|_, _| {})).await?;
         let (recovered, pending) = durable.books().await?;
         Ok((durable, recovered, pending))
     }
@@ -93,10 +96,10 @@ pub(crate) async fn books(
     archived: &Offsets,
     seqs: &Seqs,
 ) -> Result<(Recovered, Vec<PendingRecord>), PipelineError> {
-    let recovered = log.recover().await?;
+    let recovered = patiently(|| log.recover()).await?;
     let mut tries = 0;
     let mut pending = loop {
-        let pending = log.pending(archived).await?;
+        let pending = patiently(|| log.pending(archived)).await?;
         match check_expired(seqs, &pending, &recovered.next_seqs) {
             Ok(()) => break pending,
             // Where others publish, partitions show a transaction one after the other.
@@ -119,14 +122,31 @@ pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineEr
 }
 
 async fn open_log(config: &Config, access: Access, tell: Tell) -> Result<Arc<dyn Log>, PipelineError> {
-    if let Some(kafka) = config.stream.kafka.as_ref().filter(|kafka| kafka.foreign) {
-        return Ok(Arc::new(ForeignLog::open(config, kafka, tell).await?));
+    let Some(kafka) = &config.stream.kafka else {
+        let folder = embedded::folder(&config.pipeline.data_dir);
+        return Ok(Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get())?));
+    };
+    if kafka.foreign {
+        return Ok(Arc::new(patiently(|| ForeignLog::open(config, kafka, Arc::clone(&tell))).await?));
     }
-    if let Some(kafka) = &config.stream.kafka {
-        return Ok(Arc::new(KafkaLog::open(config, kafka, access, tell).await?));
+    Ok(Arc::new(patiently(|| KafkaLog::open(config, kafka, access, Arc::clone(&tell))).await?))
+}
+
+/// Asks again for a while what a log that is just coming up could not answer.
+async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, LogError>
+where
+    F: Future<Output = Result<T, LogError>>,
+{
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Err(error) if error.is_passing() && began.elapsed() < START_PATIENCE => {
+                warn!(error = chain(&error), "the log does not answer yet; trying again");
+                tokio::time::sleep(BOOKS_PAUSE).await;
+            }
+            answered => return answered,
+        }
     }
-    let folder = embedded::folder(&config.pipeline.data_dir);
-    Ok(Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get())?))
 }
 
 /// The archive, opened.

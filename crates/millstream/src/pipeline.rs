@@ -216,7 +216,7 @@ enum Receiving {
 impl Stages {
     async fn open(config: &Arc<Config>, role: Role, until: Until, board: &Arc<Board>) -> Result<Self, PipelineError> {
         let teller = Arc::clone(board);
-        let tell: Tell = Box::new(move |level, text| teller.message(level, text));
+        let tell: Tell = Arc::new(move |level, text| teller.message(level, text));
         let publisher = role.publisher().filter(|_| !config.is_foreign());
         let access = publisher.map_or(Access::Receive, Access::Publish);
         let durable = Durable::open(config, access, tell).await?;
@@ -230,7 +230,7 @@ impl Stages {
             None
         } else {
             // One who only looks has a log of its own: it must not take the publisher's place.
-            let log = Durable::open(config, Access::Look, Box::new(|_, _| {})).await?.log;
+            let log = Durable::open(config, Access::Look, Arc::new(|_, _| {})).await?.log;
             Some(Survey { config: Arc::clone(config), log, board: Arc::clone(board) })
         };
         let Durable { log, stream, tables, archive, archived, seqs, versions } = durable;

@@ -19,6 +19,9 @@ use crate::supervise::TaskError;
 /// Shortest time between two surveys.
 const INTERVAL: Duration = Duration::from_secs(3);
 
+/// Longest time between two surveys.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+
 /// A survey rests for this many times of what it took.
 const REST: u32 = 10;
 
@@ -38,16 +41,19 @@ impl Survey {
         let mut is_last = false;
         loop {
             let began = Instant::now();
+            let mut rest = INTERVAL;
             if let Err(error) = self.once().await {
                 // The books stay as they were; what keeps the log from working is told by those who work with it.
                 warn!(error = chain(&error), "the books over all processes cannot be read; trying again");
+            } else {
+                rest = (began.elapsed() * REST).clamp(INTERVAL, LONGEST_INTERVAL);
             }
             if is_last {
                 return Ok(());
             }
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(()),
-                () = tokio::time::sleep(INTERVAL.max(began.elapsed() * REST)) => {}
+                () = tokio::time::sleep(rest) => {}
                 // An error means that others publish, and are never done.
                 Ok(_) = published.wait_for(|&done| done) => is_last = true,
             }

@@ -58,6 +58,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How often an abort is asked for; the broker ends an abandoned transaction by itself.
 const ABORT_TRIES: u32 = 2;
 
+/// How often the group is told how far the archive is.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Shortest and longest time between two looks for records that may leave.
 const TRIM_INTERVALS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -71,8 +74,24 @@ pub(crate) struct KafkaLog {
     reader: Arc<Mutex<Option<Reader>>>,
     admin: AdminClient<Context>,
     bounds: Mutex<BTreeMap<TopicPartition, Bounds>>,
-    trimmed_at: Mutex<Option<Instant>>,
+    times: Mutex<Times>,
     membership: OnceLock<Arc<Membership>>,
+}
+
+/// When something was done last.
+#[derive(Default)]
+struct Times {
+    noted: Option<Instant>,
+    trimmed: Option<Instant>,
+}
+
+/// Whether `interval` has passed; then it begins anew.
+fn is_due(last: &mut Option<Instant>, interval: Duration) -> bool {
+    let is_due = last.is_none_or(|at| at.elapsed() >= interval);
+    if is_due {
+        *last = Some(Instant::now());
+    }
+    is_due
 }
 
 /// The publisher's side.
@@ -138,7 +157,7 @@ impl KafkaLog {
             reader: Arc::default(),
             admin,
             bounds: Mutex::default(),
-            trimmed_at: Mutex::default(),
+            times: Mutex::default(),
             membership: OnceLock::new(),
         })
     }
@@ -207,17 +226,6 @@ impl KafkaLog {
                 }
             }
         }
-    }
-
-    /// Where records may leave, if it is time to look.
-    fn is_time_to_trim(&self, age: Duration) -> bool {
-        let mut trimmed_at = self.trimmed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval = (age / 10).clamp(TRIM_INTERVALS.0, TRIM_INTERVALS.1);
-        let is_time = trimmed_at.is_none_or(|at| at.elapsed() >= interval);
-        if is_time {
-            *trimmed_at = Some(Instant::now());
-        }
-        is_time
     }
 
     /// Runs `work` on the reader, which is made when it is first needed.
@@ -356,20 +364,27 @@ impl Log for KafkaLog {
     }
 
     async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
-        if archived.is_empty() || !self.is_time_to_trim(retention.age) {
+        let age = retention.age;
+        let (is_time_to_note, is_time_to_trim) = {
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            let interval = (age / 10).clamp(TRIM_INTERVALS.0, TRIM_INTERVALS.1);
+            (is_due(&mut times.noted, NOTE_INTERVAL), is_due(&mut times.trimmed, interval))
+        };
+        if archived.is_empty() || !(is_time_to_note || is_time_to_trim) {
             return Ok(0);
         }
-        let age_millis = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
+        let age_millis = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let oldest_millis = (now_micros() / 1000).saturating_sub(age_millis);
         let limit = archived.clone();
         let membership = self.membership.get().cloned();
         let looked = self
             .with_reader(move |reader| {
+                let noted = reader.behind_markers(&archived);
                 match membership {
-                    Some(membership) => membership.note_archived(&archived),
-                    None => reader.note_archived(&archived),
+                    Some(membership) => membership.note_archived(&noted),
+                    None => reader.note_archived(&noted),
                 }
-                reader.younger_than(&archived, oldest_millis)
+                if is_time_to_trim { reader.younger_than(&archived, oldest_millis) } else { Ok(Offsets::new()) }
             })
             .await;
         let bounds = self.lock_bounds().clone();

@@ -158,6 +158,10 @@ impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_line(&self.health, level, facility, message);
     }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "librdkafka");
+    }
 }
 
 impl ConsumerContext for GroupContext {

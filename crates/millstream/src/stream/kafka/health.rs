@@ -13,7 +13,7 @@ use crate::clock::{now_micros, rfc3339};
 use crate::stream::Trouble;
 
 /// Hears of troubles, in words for people.
-pub(crate) type Tell = Box<dyn Fn(MessageLevel, String) + Send + Sync>;
+pub(crate) type Tell = Arc<dyn Fn(MessageLevel, String) + Send + Sync>;
 
 /// A trouble that is over before this is not told to people.
 const PATIENCE_MICROS: i64 = 1_000_000;

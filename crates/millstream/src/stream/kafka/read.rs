@@ -35,6 +35,9 @@ const GROUP_ROWS: usize = 8192;
 const SCHEMA_TRIES: u32 = 50;
 const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long no record may have come for the end to be reached.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// How long a topic may be unknown before that is believed: a broker that starts does not know its topics yet.
 const NO_TOPIC_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,8 @@ pub(super) struct Reader {
     client: Arc<Client>,
     positions: Offsets,
     no_topic_since: Option<Instant>,
+    /// Since when no record came.
+    quiet_since: Option<Instant>,
     foreign_told: bool,
     /// Schemas of JSON records, by name.
     schemas: HashMap<String, SchemaRef>,
@@ -64,6 +69,7 @@ impl Reader {
             client: Arc::clone(client),
             positions: Offsets::new(),
             no_topic_since: None,
+            quiet_since: None,
             foreign_told: false,
             schemas: HashMap::new(),
         })
@@ -128,7 +134,10 @@ impl Reader {
             }
         }
         if bytes == 0 {
+            self.quiet_since.get_or_insert_with(Instant::now);
             self.look_after_trouble();
+        } else {
+            self.quiet_since = None;
         }
         Ok(())
     }
@@ -229,6 +238,18 @@ impl Reader {
             Ok(_) => {}
             Err(error) => self.client.health.bad(&error.to_string()),
         }
+    }
+
+    /// The same offsets, behind the markers of transactions where nothing else follows: tools that show lag count those, too. Good
+    /// for such tools only.
+    pub(super) fn behind_markers(&self, archived: &Offsets) -> Offsets {
+        let is_idle = self.quiet_since.is_some_and(|since| since.elapsed() > IDLE);
+        let behind = |(&at, &offset): (&TopicPartition, &Offset)| {
+            let is_at_end = is_idle && self.positions.get(&at) == Some(&offset);
+            let end = is_at_end.then(|| self.watermarks(at).ok()).flatten().map(|(_, end)| end);
+            (at, end.unwrap_or(offset).max(offset))
+        };
+        archived.iter().map(behind).collect()
     }
 
     /// Tells the group how far the archive is, for tools that show lag; nothing depends on it.

@@ -105,6 +105,8 @@ impl Settings {
             // What is not delivered by then will not be: the transaction is gone.
             .set("message.timeout.ms", &timeout_millis)
             .set("linger.ms", "2")
+            // `max.message.bytes` of a topic limits batches, which are no larger than the largest record.
+            .set("batch.size", (self.max_record_bytes + RECORD_ROOM_BYTES).to_string())
             // An Arrow value is compressed already.
             .set("compression.codec", if self.format == Format::Json { "lz4" } else { "none" })
             .set("queue.buffering.max.kbytes", (64 * 1024 + 2 * self.flush_bytes / 1024).to_string())

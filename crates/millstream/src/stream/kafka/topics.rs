@@ -24,6 +24,7 @@ struct Wanted {
     name: String,
     partitions: u32,
     is_compacted: bool,
+    has_rows: bool,
 }
 
 /// Makes the topics that are not there (if it may), and checks those that are. Gives what is odd about them, in words.
@@ -60,7 +61,12 @@ pub(super) async fn prepare(client: &Client, may_make: bool) -> Result<Vec<Strin
 
 fn wanted(settings: &Settings) -> Vec<Wanted> {
     let names = &settings.names;
-    let topic = |name: &str, partitions, is_compacted| Wanted { name: name.to_owned(), partitions, is_compacted };
+    let topic = |name: &str, partitions, is_compacted| Wanted {
+        name: name.to_owned(),
+        partitions,
+        is_compacted,
+        has_rows: name == names.rows,
+    };
     let mut wanted = vec![topic(&names.rows, settings.partitions, false)];
     if settings.kafka.foreign {
         return wanted;
@@ -136,10 +142,14 @@ fn check_partitions(topic: &Wanted, found: Option<usize>) -> Result<(), KafkaLog
     let wrong = |problem| Err(KafkaLogError::Topic { topic: topic.name.clone(), problem });
     match found {
         None => wrong("is not there, though it was made: look at the broker's log".to_owned()),
-        Some(found) if found != topic.partitions as usize => wrong(format!(
-            "has {found} partitions, and {} are wanted: set `stream.partitions`, or name another `stream.topic`",
-            topic.partitions
-        )),
+        Some(found) if found != topic.partitions as usize => {
+            let way_out = if topic.has_rows {
+                "set `stream.partitions`, or name another `stream.topic`"
+            } else {
+                "name another `stream.topic`"
+            };
+            wrong(format!("has {found} partitions, and {} are wanted: {way_out}", topic.partitions))
+        }
         Some(_) => Ok(()),
     }
 }
