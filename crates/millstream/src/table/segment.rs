@@ -152,3 +152,59 @@ fn bytes(batch: &RecordBatch) -> u64 {
         |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
     batch.columns().iter().map(|array| column(array) as u64).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use millstream_core::ids::{Offset, StreamId, Topic};
+    use millstream_core::record::RecordHeader;
+
+    use super::*;
+
+    /// A row for each of these offsets, its value the offset.
+    fn segment(offsets: &[u64], end: u64) -> Segment {
+        let values: ArrayRef =
+            Arc::new(Int64Array::from_iter_values(offsets.iter().map(|&offset| i64::try_from(offset).unwrap())));
+        let batch = RecordBatch::try_from_iter([("n", values)]).unwrap();
+        let header = RecordHeader {
+            format: 1,
+            stream: StreamId(uuid::Uuid::nil()),
+            publisher: 0,
+            seq: 100,
+            file: "f".to_owned(),
+            first_row: 0,
+            end_row: 1,
+            rows: offsets.len() as u64,
+            found_at_micros: 0,
+            event_time_micros: None,
+            rules_hash: String::new(),
+            schema: None,
+        };
+        let value = Value::Rows { batch: batch.clone(), offsets: Arc::from(offsets), end: Offset(end) };
+        let at = TopicPartition { topic: Topic::Rows, partition: 0 };
+        let record = Record { at, offset: Offset(offsets[0]), timestamp_micros: 7, header, value };
+        Segment::of_record(&record, &batch).unwrap()
+    }
+
+    fn values(segment: &Segment) -> Vec<i64> {
+        segment.batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+    }
+
+    #[test]
+    fn rows_that_are_records_can_be_cut_at_any_offset_and_none_is_lost_or_repeated() {
+        let whole = segment(&[10, 11, 14, 20], 25);
+        for cut in 11..25 {
+            let (below, above) = whole.cut(Offset(cut)).unwrap();
+            let all: Vec<i64> = values(&below).into_iter().chain(values(&above)).collect();
+            assert_eq!(all, [10, 11, 14, 20], "cut at {cut}");
+            assert!(values(&below).iter().all(|&value| value < i64::try_from(cut).unwrap()));
+            assert_eq!(
+                (below.first, below.end, above.first, above.end),
+                (Offset(10), Offset(cut), Offset(cut), Offset(25))
+            );
+            assert_eq!(above.next_seq, (0, 104));
+            assert_eq!(below.next_seq, (0, 100 + values(&below).len() as u64));
+        }
+        assert!(whole.cut(Offset(10)).is_none() && whole.cut(Offset(25)).is_none());
+    }
+}

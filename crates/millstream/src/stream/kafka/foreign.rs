@@ -380,3 +380,47 @@ fn unread(bad: &[(usize, String)], run: &Run, schema: &SchemaRef) -> Result<Reco
         vec![Arc::new(rows), Arc::new(text_lists(&rules)), Arc::new(text_lists(&reasons)), Arc::new(originals)],
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaner() -> ForeignCleaner {
+        let text = "[pipeline]\nname = \"orders\"\n[clean.columns]\nid = { type = \"int64\", from = [\"ID\"] }\namount = { type = \
+                    \"decimal(10,2)\" }\n[clean.rules]\namount = { column = \"amount\", check = { range = { min = 0 } }, action = \
+                    \"reject\" }\n[stream]\nformat = \"json\"\n[stream.kafka]\nbrokers = \"127.0.0.1:9092\"\nforeign = true\n";
+        let config = Config::parse(text, std::path::Path::new("/p/pipeline.toml"), &|_| None).unwrap();
+        ForeignCleaner::new(&config, "orders").unwrap()
+    }
+
+    #[test]
+    fn each_record_is_a_row_or_a_reject_with_its_offset() {
+        let values: [Option<&[u8]>; 6] = [
+            Some(br#"{"ID": 1, "amount": 2.5, "more": [1]}"#),
+            Some(b"no json"),
+            Some(br#"{"id": "2", "amount": -1}"#),
+            None,
+            Some(br#"{"id": "x", "amount": "3.00"}"#),
+            Some(br#"{"amount": null, "id": 5}"#),
+        ];
+        let run = Run {
+            offsets: vec![10, 11, 15, 16, 17, 30],
+            times: (1..7).collect(),
+            values: values.iter().map(|value| value.map(<[u8]>::to_vec)).collect(),
+        };
+        let at = TopicPartition { topic: Topic::Rows, partition: 1 };
+        let [clean, rejects] = cleaner().records(at, &run, StreamId(Uuid::nil())).unwrap();
+        let offsets = |record: &Record| match &record.value {
+            Value::Rows { offsets, end, .. } => (offsets.to_vec(), end.0),
+            Value::Arrow(_) => panic!("rows are wanted"),
+        };
+        assert_eq!(offsets(&clean), (vec![10, 30], 31));
+        assert_eq!(offsets(&rejects), (vec![11, 15, 16, 17], 31));
+        assert_eq!((clean.at, rejects.at), (at, at.rejects()));
+        let rejects = rejects.batch().unwrap();
+        let rules = arrow::util::display::array_value_to_string(rejects.column_by_name("rules").unwrap(), 0).unwrap();
+        assert_eq!(rules, "[record:not_json]");
+        let file = rejects.column_by_name(FILE).unwrap().as_string::<i32>().value(0).to_owned();
+        assert_eq!(file, "orders/1");
+    }
+}

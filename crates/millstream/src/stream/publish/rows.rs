@@ -215,3 +215,68 @@ fn without_original(row: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     }
     RecordBatch::try_new(row.schema(), columns)
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::record::{decode, json};
+
+    use super::*;
+
+    fn rows(count: i64) -> RecordBatch {
+        let keys: ArrayRef =
+            Arc::new((0..count).map(|n| (n % 5 != 0).then(|| format!("k{}", n % 7))).collect::<StringArray>());
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(100..100 + count));
+        RecordBatch::try_from_iter([("key", keys), (ROW, numbers)]).unwrap()
+    }
+
+    fn numbers(batch: &RecordBatch) -> Vec<i64> {
+        batch.column_by_name(ROW).unwrap().as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    #[test]
+    fn rows_with_a_key_are_in_the_partition_of_their_key_and_none_is_lost() {
+        let key = ["key".to_owned()];
+        let form = Form { format: Format::Arrow, key: &key, partitions: 3, max_bytes: 1_500 };
+        let (parts, too_large) = clean_records(&rows(500), "f", None, form).unwrap();
+        assert!(too_large.is_empty() && parts.records.len() > 4);
+        let mut all = Vec::new();
+        for part in &parts.records {
+            let batch = decode(&part.value).unwrap();
+            let wanted = partition::keys(&batch, &key, 3).unwrap();
+            assert!(wanted.iter().all(|wanted| *wanted == part.partition), "{wanted:?}");
+            all.extend(numbers(&batch));
+        }
+        all.sort_unstable();
+        assert_eq!(all, (100..600).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn json_has_one_row_a_record_and_its_schema_reads_it_back() {
+        let key = ["key".to_owned()];
+        let form = Form { format: Format::Json, key: &key, partitions: 3, max_bytes: 1_500 };
+        let (parts, _) = clean_records(&rows(50), "f", None, form).unwrap();
+        let (_, schema) = parts.schema.as_ref().unwrap();
+        let schema = millstream_core::record::decode_schema(schema).unwrap();
+        let values: Vec<&[u8]> = parts.records.iter().map(|part| part.value.as_slice()).collect();
+        let decoded = json::decode_rows(&values, &schema).unwrap();
+        assert!(decoded.bad.is_empty());
+        assert_eq!(numbers(&decoded.batch), (100..150).collect::<Vec<_>>());
+        assert_eq!(parts.records[1].key.as_deref(), Some(b"k1".as_slice()));
+        assert!(parts.records[0].key.is_none() && parts.records[0].partition.is_none());
+    }
+
+    #[test]
+    fn a_row_that_fits_no_record_is_told_by_its_number_in_the_file() {
+        let huge = (0..40_000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string()).collect::<String>();
+        let keys: ArrayRef = Arc::new(StringArray::from(vec!["a", &huge, "b"]));
+        let batch =
+            RecordBatch::try_from_iter([("key", keys), (ROW, Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef)])
+                .unwrap();
+        for (format, key) in [(Format::Arrow, vec![]), (Format::Arrow, vec![ROW.to_owned()]), (Format::Json, vec![])] {
+            let form = Form { format, key: &key, partitions: 3, max_bytes: 16_384 };
+            let (parts, too_large) = clean_records(&batch, "f", None, form).unwrap();
+            assert_eq!(too_large, [8], "{format:?}");
+            assert_eq!(parts.records.iter().map(|part| part.rows).sum::<u64>(), 2);
+        }
+    }
+}
