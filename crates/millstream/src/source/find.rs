@@ -18,8 +18,15 @@ use crate::stop::{Phase, StopToken};
 use crate::stream::PublisherId;
 use crate::stream::kafka::progress::owner;
 
-/// How often the source is listed while files are awaited.
+/// How often the source is listed while files are awaited, and while they come one after the other.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
+const BUSY_LIST_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How long after a new file the next is expected soon.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A busy finder rests for this many times of what a listing takes.
+const LIST_REST: u32 = 10;
 
 /// Problems of listing that are told at most, each once.
 const TOLD: usize = 100;
@@ -114,10 +121,16 @@ impl Finder {
             self.board.message_info(format!("nothing matches {} yet: waiting for files", self.listing.patterns()));
         }
         self.resume(&listed, &files).await?;
+        let mut listing_took = Duration::ZERO;
+        let mut found_at: Option<Instant> = None;
         loop {
+            let known_before = known.len();
             for some in listed.chunks(FILES_AT_ONCE) {
                 let ready = self.ready(some, &mut known, &mut growing).await?;
                 self.accept(ready, &mut known, &accept, &files).await?;
+            }
+            if known.len() > known_before {
+                found_at = Some(Instant::now());
             }
             growing.retain(|file, _| listed.iter().any(|found| found.file == *file));
             self.board.source_waits(self.watch && growing.is_empty());
@@ -126,9 +139,11 @@ impl Finder {
             }
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(()),
-                () = tokio::time::sleep(LIST_INTERVAL) => {}
+                () = tokio::time::sleep(pause(found_at, listing_took)) => {}
             }
+            let began = Instant::now();
             listed = self.list(&mut told).await;
+            listing_took = began.elapsed();
         }
     }
 
@@ -262,6 +277,15 @@ impl Finder {
             }
         }
         Ok(())
+    }
+}
+
+/// Time between two listings: short while files come, but never so short that listing is all that is done.
+fn pause(found_at: Option<Instant>, listing_took: Duration) -> Duration {
+    if found_at.is_some_and(|at| at.elapsed() < BUSY) {
+        (listing_took * LIST_REST).clamp(BUSY_LIST_INTERVAL, LIST_INTERVAL)
+    } else {
+        LIST_INTERVAL
     }
 }
 
