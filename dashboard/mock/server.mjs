@@ -1,6 +1,6 @@
 // A stand-in for the program's server, for work on the page. Never part of a build.
 //
-//   node mock/server.mjs [--port 8099] [--scene running|done|failed|empty|unbalanced|no-views] [--speed ROWS_A_SECOND]
+//   node mock/server.mjs [--port 8099] [--scene running|done|failed|empty|unbalanced|no-views|kafka|away] [--speed ROWS_A_SECOND]
 //                        [--ahead SECONDS_ALREADY_RUN] [--token TOKEN]
 //
 // Serves `dist/` too, so that a built page can be looked at as the program would serve it.

@@ -4,6 +4,8 @@ const STREAM_ID = "5f0c2a1e-8f0e-4b1c-9a35-0d9e6c1f7b42";
 const MIB = 1024 * 1024;
 /** Where the scene `failed` ends. */
 const FAILS_AT = 38_200;
+/** When Kafka falls silent in the scene `away`, in seconds. */
+const AWAY_AT = 45;
 
 const FILES = [
   ["yellow_tripdata_2018-12.parquet", 10_000],
@@ -66,7 +68,8 @@ export class Simulation {
     if (this.scene === "empty") return null;
     this.wobble = 1 + 0.22 * Math.sin(seconds / 4) + 0.1 * Math.sin(seconds * 1.7);
     const end = this.scene === "failed" ? Math.min(FAILS_AT, this.total) : this.total;
-    const swaying = this.speed * (seconds + 3 * Math.sin(seconds / 9));
+    const heard = this.scene === "away" ? Math.min(seconds, AWAY_AT) : seconds;
+    const swaying = this.speed * (heard + 3 * Math.sin(heard / 9));
     this.read = this.scene === "done" ? end : Math.max(0, Math.min(end, Math.floor(swaying)));
     this.seconds = seconds;
     let landed = null;
@@ -76,7 +79,7 @@ export class Simulation {
       this.commits += 1;
       const back = Math.max(0, Math.floor(due / 8) - this.commits) * 8;
       this.archivedRead = Math.max(this.archivedRead, Math.min(this.read, this.read - Math.floor(this.speed * (back + 0.6))));
-      if (this.read === this.total && back === 0) this.archivedRead = this.read;
+      if ((this.read === this.total || this.away) && back === 0) this.archivedRead = this.read;
       const rows = this.delivered(this.archivedRead).clean - before;
       landed = this.commits;
       this.versions.unshift({ version: this.commits, at: new Date(now - back * 1000).toISOString(), rows, files: 1 + (this.commits % 3), bytes: rows * 31 + 4096 });
@@ -96,8 +99,12 @@ export class Simulation {
     return this.finished ? "done" : "running";
   }
 
+  get away() {
+    return this.scene === "away" && this.seconds > AWAY_AT;
+  }
+
   get flowing() {
-    return this.read < this.total && this.state === "running";
+    return this.read < this.total && this.state === "running" && !this.away;
   }
 
   /** Rows of each file when `read` rows were read in order. */
@@ -155,7 +162,7 @@ export class Simulation {
     const now = this.delivered(this.read);
     const archived = this.delivered(this.archivedRead);
     const rate = this.flowing ? this.speed * this.wobble : 0;
-    const lag = this.flowing ? Math.floor(rate * 0.06 * this.wobble) : 0;
+    const lag = this.away ? 31 : this.flowing ? Math.floor(rate * 0.06 * this.wobble) : 0;
     const files = this.ledger().files;
     const inState = (state) => files.filter((file) => file.state === state).length;
     const records = Math.ceil(this.read / 37);
@@ -214,26 +221,36 @@ export class Simulation {
   #stream(records, rate) {
     const partition = (topic, partition, share) => {
       const end = Math.floor(records * share);
-      const received = this.flowing ? Math.max(0, end - 2) : end;
-      return { topic, partition, begin_offset: 0, end_offset: end, received_offset: received, archived_offset: Math.floor(((this.archivedRead / 37) * share)) };
+      const received = this.flowing || this.away ? Math.max(0, end - 2) : end;
+      return { topic, partition, begin_offset: 0, end_offset: end, received_offset: received, archived_offset: Math.min(received, Math.floor((this.archivedRead / 37) * share)) };
     };
+    const kafka = ["kafka", "away"].includes(this.scene);
     return {
-      log: "embedded",
+      log: kafka ? "kafka" : "embedded",
       topic: "taxi",
       stream_id: STREAM_ID,
+      trouble: this.away ? { since: this.#awaySince(), what: "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused" } : null,
       partitions: [partition("taxi", 0, 0.52), partition("taxi", 1, 0.48), partition("taxi.rejects", 0, 0.04)],
       appends: Math.floor(records / 2),
       records,
       bytes: records * 37 * 118,
       rows_per_record: records > 0 ? 36.8 : 0,
       records_per_second: rate / 37,
-      disk_bytes: records * 37 * 131 + MIB,
+      disk_bytes: kafka ? 0 : records * 37 * 131 + MIB,
     };
+  }
+
+  #awaySince() {
+    return new Date(this.startedAt + AWAY_AT * 1000).toISOString();
   }
 
   #messages(at) {
     if (this.scene === "empty") return [{ at: new Date(this.startedAt).toISOString(), level: "warn", text: "no file matches `data/*.parquet`; waiting for one to appear" }];
     const list = [];
+    if (this.away) {
+      const text = `Kafka at \`127.0.0.1:9092\` does not answer since ${this.#awaySince()} (Connection refused). Rows wait where they are, nothing is lost, and all goes on by itself when it answers`;
+      list.push({ at: new Date(this.startedAt + (AWAY_AT + 5) * 1000).toISOString(), level: "error", text });
+    }
     if (this.state === "failed") {
       list.push({ at: at.toISOString(), level: "error", text: "the archive `millstream-data/archive` cannot be written: no space left on the device; free some space and start again, nothing is lost" });
     }

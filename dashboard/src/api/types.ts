@@ -52,9 +52,12 @@ export interface CleanStatus {
 }
 
 export interface StreamStatus {
+  /** `embedded` or `kafka`; empty while it is being opened. */
   log: string;
   topic: string;
   stream_id: string;
+  /** What keeps the log from working at the moment; null when it works. */
+  trouble: LogTrouble | null;
   partitions: PartitionStatus[];
   /** Since this process started, as `records` and `bytes`. */
   appends: number;
@@ -62,7 +65,13 @@ export interface StreamStatus {
   bytes: number;
   rows_per_record: number;
   records_per_second: number;
+  /** 0 where the log cannot tell: Kafka. */
   disk_bytes: number;
+}
+
+export interface LogTrouble {
+  since: string;
+  what: string;
 }
 
 export interface PartitionStatus {

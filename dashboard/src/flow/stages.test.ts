@@ -38,7 +38,23 @@ it("says what is wrong on the stage where it is", () => {
   const trouble = (change: Partial<Status>): (string | null)[] => stages({ ...status, ...change }, RATES, 0).map((stage) => stage.trouble?.replace("\u00a0", " ") ?? null);
   expect(trouble({})[0]).toBe("1 file quarantined");
   expect(trouble({ receive: { ...status.receive, gaps: 2 } })[3]).toBe("2 gaps in the log");
+  const since = "2026-01-01T00:00:00Z";
+  expect(trouble({ stream: { ...status.stream, trouble: { since, what: "connection refused" } } })[2]).toBe("does not answer");
   expect(trouble({ table: { ...status.table, bytes: status.table.limit_bytes } })[4]).toBe("nearly full");
+});
+
+it("tells what is known of each log, and no more", () => {
+  const card = (scene: string): string[] => {
+    const log = stages(made({ ahead: 100, scene }), RATES, 0)[2];
+    return [log?.by, log?.unit, log?.note].map((text) => text?.replaceAll(/[\u00a0\u202f]/g, " ").replace(/[0-9.]+ MiB/, "9 MiB") ?? "");
+  };
+  expect(card("running")).toEqual(["embedded log", "batches in 3 partitions", "9 MiB on disk"]);
+  // Kafka does not tell its size, and its transactions take offsets of their own.
+  expect(card("kafka")).toEqual(["Apache Kafka", "offsets in 3 partitions", "topic taxi"]);
+});
+
+it("names no time to go while the log does not answer", () => {
+  expect(summary(made({ ahead: 100, scene: "away" }), "1 s", 0)).toMatch(/ read; the rest waits for the log\.$/);
 });
 
 it("tells the whole in one sentence for every state", () => {

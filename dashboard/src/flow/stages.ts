@@ -2,6 +2,7 @@
 
 import type { Status } from "../api/types";
 import { bytes, count, percent, plural } from "../format/format";
+import { logName } from "../log/trouble";
 
 export type StageId = "files" | "clean" | "log" | "receive" | "table" | "archive" | "rejects";
 export type Health = "calm" | "warn" | "bad";
@@ -94,18 +95,21 @@ function log({ stream }: Status): Stage {
   const own = stream.partitions;
   const end = sum(own.map((partition) => partition.end_offset));
   const waiting = sum(own.map((partition) => Math.max(0, partition.end_offset - partition.received_offset)));
+  // Kafka's transactions take offsets too: what is counted there is not batches alone.
+  const counted = stream.log === "kafka" ? "offsets" : "batches";
   return {
     id: "log",
     title: "Log",
-    by: stream.log === "kafka" ? "Apache Kafka" : "embedded",
+    by: logName(stream.log),
     value: end,
-    unit: `batches in ${plural(own.length, "partition")}`,
+    unit: `${counted} in ${plural(own.length, "partition")}`,
     rate: stream.records_per_second,
     rateUnit: "batches/s",
-    backlog: { value: waiting, text: "batches to receive" },
+    backlog: { value: waiting, text: `${counted} to receive` },
     meter: null,
-    note: `${bytes(stream.disk_bytes)} on disk`,
-    ...calm(),
+    note: stream.disk_bytes > 0 ? `${bytes(stream.disk_bytes)} on disk` : stream.topic === "" ? null : `topic ${stream.topic}`,
+    health: stream.trouble === null ? "calm" : "bad",
+    trouble: stream.trouble === null ? null : "does not answer",
   };
 }
 
@@ -200,6 +204,7 @@ export function summary(status: Status, secondsLeft: string | null, uncounted: n
       if (source.rows_total === 0) return "Running: no rows found yet.";
       if (source.rows_read >= source.rows_total) return `All ${rows} are read; the last of them are on their way to the archive.`;
       const far = `${percent(source.rows_read, source.rows_total)} of ${rows} read`;
+      if (status.stream.trouble !== null) return `${far}; the rest waits for the log.`;
       return secondsLeft === null ? `${far}.` : `${far}, about ${secondsLeft} to go at this pace.`;
     }
   }

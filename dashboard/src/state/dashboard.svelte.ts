@@ -13,6 +13,8 @@ const SILENCE_MS = 15_000;
 
 export class Dashboard {
   status = $state.raw<Status | null>(null);
+  /** When it came, by this browser's clock. */
+  statusAt = $state.raw(0);
   ledger = $state.raw<Ledger | null>(null);
   views = $state.raw<ViewInfo[] | null>(null);
   tables = $state.raw<TableInfo[] | null>(null);
@@ -136,6 +138,7 @@ export class Dashboard {
     if (this.status !== null && this.status.started_at !== status.started_at) this.history = [];
     this.status = status;
     this.now = Date.now();
+    this.statusAt = this.now;
     this.history = remember(this.history, sampleOf(status, this.now));
   }
 }
