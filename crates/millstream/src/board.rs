@@ -398,7 +398,11 @@ impl Board {
             },
             partition: bounds.at.partition,
             begin_offset: bounds.begin.0,
-            end_offset: inner.surveyed.ends.get(&bounds.at).map_or(bounds.end, |&end| end.max(bounds.end)).0,
+            // A survey knows the end behind the last record; markers of transactions have offsets, too.
+            end_offset: {
+                let end = inner.surveyed.ends.get(&bounds.at).copied().unwrap_or(bounds.end);
+                end.max(high.get(&bounds.at).copied().unwrap_or_default()).0
+            },
             received_offset: high.get(&bounds.at).copied().unwrap_or_default().0,
             archived_offset: archived.get(&bounds.at).copied().unwrap_or_default().0,
         };

@@ -57,7 +57,11 @@ impl Durable {
         for table in &tables {
             let of_table: Offsets =
                 archived.iter().filter(|(at, _)| at.topic == table.topic).map(|(&at, &offset)| (at, offset)).collect();
-            archive::check_not_ahead(table, &of_table, &ends)?;
+            if config.stream.kafka.is_some() {
+                check_not_past_end(&config.stream.topic, &of_table, &ends)?;
+            } else {
+                archive::check_not_ahead(table, &of_table, &ends)?;
+            }
         }
         if config.stream.kafka.is_none() {
             // On Kafka offsets have holes: there the next seq tells whether records are missing.
@@ -188,6 +192,18 @@ pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<Op
         }
     }
     Ok(OpenArchive { tables, archive, archived, seqs })
+}
+
+/// Refuses topics that end before what the archive holds of them.
+fn check_not_past_end(topic: &str, archived: &Offsets, ends: &Offsets) -> Result<(), KafkaLogError> {
+    for (&at, &archived) in archived {
+        let end = ends.get(&at).copied().unwrap_or_default();
+        if archived > end {
+            let topic = if at.topic == Topic::Rows { topic.to_owned() } else { format!("{topic}.rejects") };
+            return Err(KafkaLogError::PastEnd { at, topic, archived, end });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a log that lacks records which neither the archive nor the log itself holds.

@@ -239,6 +239,10 @@ impl Stages {
         let live = Arc::new(LiveTable::new(table_limits(config, shares.table), archive, &owned));
         let own = publisher.map_or(u32::MAX, |id| id.index);
         board.connect(Arc::clone(&log), Arc::clone(&live), own, &recovered, &pending, versions);
+        if let Some(survey) = &survey {
+            // The first status is as true as any other.
+            survey.look().await;
+        }
         let publishing = match publisher {
             Some(id) => Some((publishing(config, &log, stream, id, board, until, shares.dedup)?, recovered)),
             None => None,

@@ -42,10 +42,7 @@ impl Survey {
         loop {
             let began = Instant::now();
             let mut rest = INTERVAL;
-            if let Err(error) = self.once().await {
-                // The books stay as they were; what keeps the log from working is told by those who work with it.
-                warn!(error = chain(&error), "the books over all processes cannot be read; trying again");
-            } else {
+            if self.look().await {
                 rest = (began.elapsed() * REST).clamp(INTERVAL, LONGEST_INTERVAL);
             }
             if is_last {
@@ -58,6 +55,16 @@ impl Survey {
                 Ok(_) = published.wait_for(|&done| done) => is_last = true,
             }
         }
+    }
+
+    /// Reads the books once. `false` when they cannot be read: then they stay as they were, and what keeps the log from working is
+    /// told by those who work with it.
+    pub(crate) async fn look(&self) -> bool {
+        let looked = self.once().await;
+        if let Err(error) = &looked {
+            warn!(error = chain(error), "the books over all processes cannot be read; trying again");
+        }
+        looked.is_ok()
     }
 
     /// The archive first: whatever it holds was published before the progress that is read next.

@@ -99,6 +99,10 @@ impl Client {
                 Err(error) if Kind::of(&error) == Kind::Passing && began.elapsed() < STABLE_PATIENCE => {
                     std::thread::sleep(STABLE_PAUSE);
                 }
+                Err(error) if Kind::of(&error) == Kind::NoTopic => {
+                    let problem = "is not there any more: was it deleted?".to_owned();
+                    return Err(KafkaLogError::Topic { topic: topic.to_owned(), problem });
+                }
                 Err(error) => return Err(self.failed(format!("look at the topic `{topic}`"), error)),
             }
         }
