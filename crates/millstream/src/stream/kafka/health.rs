@@ -96,7 +96,11 @@ impl Health {
     }
 
     fn hear(&self, text: &str) {
-        self.lock().heard = Some(text.to_owned());
+        let mut inner = self.lock();
+        // Why a connection failed says more than how many did.
+        if inner.heard.is_none() || !text.ends_with("brokers are down") {
+            inner.heard = Some(text.to_owned());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
