@@ -5,12 +5,13 @@
 
 mod ledger;
 mod rate;
+mod survey;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use millstream_core::config::{Config, Pace};
-use millstream_core::ids::{Offset, Topic, TopicPartition};
+use millstream_core::ids::{Topic, TopicPartition};
 use millstream_core::record::RecordHeader;
 use millstream_core::status::{
     ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, LogTrouble, Message, MessageLevel, PartitionStatus,
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use self::ledger::Books;
 use self::rate::{Latencies, Rate};
+use self::survey::Surveyed;
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
 use crate::stream::{Applied, Bounds, Log, PendingRecord, Recovered};
@@ -81,17 +83,6 @@ struct Inner {
     commits: u64,
     last_commit_micros: Option<i64>,
     versions: VecDeque<ArchiveVersion>,
-}
-
-/// What a survey of all processes found.
-#[derive(Debug, Default)]
-struct Surveyed {
-    /// Whether there is one.
-    is_there: bool,
-    /// Rows that are published and not received here.
-    lag_rows: u64,
-    /// Ends of the partitions.
-    ends: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Board {
@@ -224,44 +215,6 @@ impl Board {
     /// Appends of this process so far.
     pub(crate) fn appends(&self) -> u64 {
         self.lock().appends
-    }
-
-    /// A survey of the books begins: what is appended from here on comes on top of it.
-    pub(crate) fn survey_begins(&self) {
-        self.lock().surveying = Some(Vec::new());
-    }
-
-    /// The books over all processes, as log and archive had them since the survey began.
-    pub(crate) fn survey_ends(
-        &self,
-        recovered: &Recovered,
-        pending: &[PendingRecord],
-        archive: &ArchiveState,
-        bounds: &[Bounds],
-    ) {
-        let publisher = self.parts.get().map_or(0, |parts| parts.publisher);
-        self.update(|inner| {
-            let mut books = books(recovered, pending, archive);
-            for mut applied in inner.surveying.take().unwrap_or_default() {
-                let known = |at| recovered.next_seqs.get(&(at, publisher)).copied().unwrap_or_default();
-                applied.records.retain(|record| record.seq >= known(record.at));
-                applied.files.retain(|file| {
-                    recovered.files.iter().all(|known| known.file != file.file || known.next_row <= file.next_row)
-                });
-                books.applied(&applied);
-            }
-            let received = |record: &&PendingRecord| {
-                let next = inner.received_seqs.get(&(record.at, record.publisher));
-                record.at.topic == Topic::Rows && next.is_none_or(|&next| record.seq >= next)
-            };
-            inner.surveyed = Surveyed {
-                is_there: true,
-                lag_rows: pending.iter().filter(received).map(|record| record.rows).sum(),
-                ends: bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect(),
-            };
-            inner.books = books;
-            inner.read.add(inner.books.rows_read());
-        });
     }
 
     /// A record is in the real-time table.

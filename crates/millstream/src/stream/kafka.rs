@@ -38,7 +38,7 @@ pub(crate) use self::group::Membership;
 pub(crate) use self::health::Tell;
 use self::health::{Context, Health};
 use self::progress::Progress;
-use self::read::Reader;
+use self::read::SharedReader;
 pub(crate) use self::settings::MAX_PUBLISHERS;
 use self::settings::{CALL_TIMEOUT, Settings};
 use self::start::{Started, start};
@@ -71,7 +71,7 @@ pub(crate) struct KafkaLog {
     publisher: Option<PublisherId>,
     instance: String,
     writing: tokio::sync::Mutex<Writing>,
-    reader: Arc<Mutex<Option<Reader>>>,
+    reader: SharedReader,
     admin: AdminClient<Context>,
     bounds: Mutex<BTreeMap<TopicPartition, Bounds>>,
     times: Mutex<Times>,
@@ -154,7 +154,7 @@ impl KafkaLog {
             publisher,
             instance,
             writing: tokio::sync::Mutex::new(writing),
-            reader: Arc::default(),
+            reader: SharedReader::default(),
             admin,
             bounds: Mutex::default(),
             times: Mutex::default(),
@@ -226,23 +226,6 @@ impl KafkaLog {
                 }
             }
         }
-    }
-
-    /// Runs `work` on the reader, which is made when it is first needed.
-    async fn with_reader<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Reader) -> Result<T, KafkaLogError> + Send + 'static,
-    ) -> Result<T, LogError> {
-        let (reader, client) = (Arc::clone(&self.reader), Arc::clone(&self.client));
-        blocking(move || {
-            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let opened = match reader.take() {
-                Some(reader) => reader,
-                None => Reader::open(&client)?,
-            };
-            Ok(work(reader.insert(opened))?)
-        })
-        .await
     }
 
     /// The records at or above `from`; from here on the ends of the partitions are those behind their last records.
@@ -356,7 +339,7 @@ impl Log for KafkaLog {
     async fn read(&self, from: &Offsets, max_bytes: u64) -> Result<Vec<Record>, LogError> {
         loop {
             let wanted = from.clone();
-            let records = self.with_reader(move |reader| reader.read(&wanted, max_bytes)).await?;
+            let records = self.reader.with(&self.client, move |reader| reader.read(&wanted, max_bytes)).await?;
             if !records.is_empty() {
                 return Ok(records);
             }
@@ -378,7 +361,8 @@ impl Log for KafkaLog {
         let limit = archived.clone();
         let membership = self.membership.get().cloned();
         let looked = self
-            .with_reader(move |reader| {
+            .reader
+            .with(&self.client, move |reader| {
                 let noted = reader.behind_markers(&archived);
                 match membership {
                     Some(membership) => membership.note_archived(&noted),

@@ -3,6 +3,7 @@
 //!
 //! While one append is on its way to disk the next is collected. Nothing is told to anybody before its append returned.
 
+mod in_flight;
 pub(crate) mod rows;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,12 +17,12 @@ use millstream_core::ids::{StreamId, Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress, StartedRules};
 use millstream_core::record::{RECORD_FORMAT, RecordError, RecordHeader};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
+use self::in_flight::{InFlight, Interrupted, landed};
 use self::rows::{Form, Parts};
-use super::{Append, Applied, AppliedRecord, Log, LogError, NewRecord, PublisherId, Recovered};
+use super::{Append, Applied, AppliedRecord, Log, NewRecord, PublisherId};
 use crate::board::Board;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
 use crate::source::find::Accept;
@@ -68,26 +69,6 @@ pub(crate) enum PublishError {
     },
 }
 
-/// An append of which nobody knows whether it landed.
-#[derive(Debug, thiserror::Error)]
-#[error("an append was interrupted")]
-pub(crate) struct Interrupted {
-    /// What the log says.
-    pub(crate) source: LogError,
-    /// What was appended.
-    applied: Applied,
-    /// The publisher's own progress in it.
-    progress: PublisherProgress,
-}
-
-impl Interrupted {
-    /// What was appended, if the progress on the log tells that it landed.
-    pub(crate) fn landed(&self, recovered: &Recovered) -> Option<&Applied> {
-        let has = |file: &FileProgress| recovered.files.contains(file);
-        (recovered.publisher == self.progress && self.applied.files.iter().all(has)).then_some(&self.applied)
-    }
-}
-
 /// The publisher.
 pub(crate) struct Publisher {
     /// The pipeline file.
@@ -128,29 +109,6 @@ struct Current {
     start: Box<Start>,
     split: Option<mpsc::Receiver<SplitEvent>>,
     given_up: bool,
-}
-
-/// An append on its way.
-struct InFlight {
-    task: JoinHandle<Result<(), LogError>>,
-    applied: Applied,
-    progress: PublisherProgress,
-}
-
-impl InFlight {
-    /// What became true. Cancel safe.
-    async fn landed(&mut self) -> Result<Applied, PublishError> {
-        let ended = (&mut self.task).await.unwrap_or_else(|error| Err(LogError::Panicked(error)));
-        let applied =
-            std::mem::replace(&mut self.applied, Applied { files: Vec::new(), records: Vec::new(), dedup_keys: 0 });
-        match ended {
-            Ok(()) => Ok(applied),
-            Err(source) => {
-                let progress = std::mem::take(&mut self.progress);
-                Err(PublishError::Append(Box::new(Interrupted { source, applied, progress })))
-            }
-        }
-    }
 }
 
 impl Publisher {
@@ -524,14 +482,6 @@ async fn next_event(current: &mut Option<Current>, work: &mut mpsc::Receiver<Wor
         return Event::Split(split.recv().await);
     }
     work.recv().await.map_or(Event::End, Event::Work)
-}
-
-/// The end of the append that is on its way. Cancel safe.
-async fn landed(in_flight: &mut Option<InFlight>) -> Result<Applied, PublishError> {
-    match in_flight {
-        Some(append) => append.landed().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn sleep_until(due: Option<Instant>) {

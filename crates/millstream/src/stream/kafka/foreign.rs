@@ -28,7 +28,7 @@ use super::error::KafkaLogError;
 use super::group::Membership;
 use super::health::{Health, Tell};
 use super::progress::partition;
-use super::read::{self, Reader, offset_of};
+use super::read::{self, Reader, SharedReader, offset_of};
 use super::settings::Settings;
 use crate::clean::batch::BatchCleaner;
 use crate::pipeline::chain;
@@ -45,7 +45,7 @@ pub(crate) struct ForeignLog {
     client: Arc<Client>,
     stream: StreamId,
     cleaner: Arc<ForeignCleaner>,
-    reader: Arc<Mutex<Option<Reader>>>,
+    reader: SharedReader,
     bounds: Mutex<BTreeMap<TopicPartition, Bounds>>,
     membership: OnceLock<Arc<Membership>>,
 }
@@ -72,7 +72,7 @@ impl ForeignLog {
         Ok(Self {
             stream: stream_of(&cluster, topic),
             cleaner: Arc::new(cleaner),
-            reader: Arc::default(),
+            reader: SharedReader::default(),
             bounds: Mutex::default(),
             membership: OnceLock::new(),
             client,
@@ -119,18 +119,10 @@ impl Log for ForeignLog {
             *known = offset.min(*known);
         }
         loop {
-            let (reader, client, cleaner) =
-                (Arc::clone(&self.reader), Arc::clone(&self.client), Arc::clone(&self.cleaner));
-            let wanted = lowest.clone();
-            let stream = self.stream;
-            let records = blocking(move || {
-                let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-                let opened = match reader.take() {
-                    Some(reader) => reader,
-                    None => Reader::open(&client)?,
-                };
+            let (cleaner, wanted, stream) = (Arc::clone(&self.cleaner), lowest.clone(), self.stream);
+            let read = self.reader.with(&self.client, move |reader| {
                 let mut runs: BTreeMap<TopicPartition, Run> = BTreeMap::new();
-                reader.insert(opened).poll(&wanted, max_bytes, |at, message| {
+                reader.poll(&wanted, max_bytes, |at, message| {
                     let run = runs.entry(at).or_default();
                     run.offsets.push(offset_of(message).0);
                     run.times.push(message.timestamp().to_millis().unwrap_or_default().saturating_mul(1000));
@@ -142,8 +134,8 @@ impl Log for ForeignLog {
                     records.extend(cleaner.records(at, &run, stream)?);
                 }
                 Ok(records)
-            })
-            .await?;
+            });
+            let records = read.await?;
             if !records.is_empty() {
                 self.note(&records);
                 return Ok(records);
@@ -157,10 +149,13 @@ impl Log for ForeignLog {
             archived.iter().filter(|(at, _)| at.topic == Topic::Rows).map(|(&at, &offset)| (at, offset)).collect();
         if let Some(membership) = self.membership.get() {
             membership.note_archived(&rows);
-        } else if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            reader.note_archived(&rows);
+            return Ok(0);
         }
-        Ok(0)
+        let noted = self.reader.with(&self.client, move |reader| {
+            reader.note_archived(&rows);
+            Ok(())
+        });
+        noted.await.map(|()| 0)
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {

@@ -1,7 +1,7 @@
 //! Reading records as they come, from offsets that the caller names. Blocks, never for long: whoever waits asks again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
@@ -16,6 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tracing::warn;
 
+use super::blocking;
 use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::Context;
@@ -23,7 +24,7 @@ use super::progress::{Progress, partition};
 use super::scan::damaged;
 use super::settings::{CALL_TIMEOUT, Settings};
 use super::write::HEADER;
-use crate::stream::{Record, Value};
+use crate::stream::{LogError, Record, Value};
 
 /// How long a read waits for the first record.
 const WAIT: Duration = Duration::from_millis(200);
@@ -52,6 +53,30 @@ pub(super) struct Reader {
     foreign_told: bool,
     /// Schemas of JSON records, by name.
     schemas: HashMap<String, SchemaRef>,
+}
+
+/// A reader that is made when it is first needed.
+#[derive(Default)]
+pub(super) struct SharedReader(Arc<Mutex<Option<Reader>>>);
+
+impl SharedReader {
+    /// Runs `work` on the reader.
+    pub(super) async fn with<T: Send + 'static>(
+        &self,
+        client: &Arc<Client>,
+        work: impl FnOnce(&mut Reader) -> Result<T, KafkaLogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (reader, client) = (Arc::clone(&self.0), Arc::clone(client));
+        blocking(move || {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = match reader.take() {
+                Some(reader) => reader,
+                None => Reader::open(&client)?,
+            };
+            Ok(work(reader.insert(opened))?)
+        })
+        .await
+    }
 }
 
 impl Reader {
