@@ -26,10 +26,13 @@ SHARES = {
     "leave": 1,
     "zombie receiver": 1,
     "zombie publisher": 1,
+    "more or fewer": 1,
     "broker": 1,
 }
-PUBLISHERS = 2
+MOST_PUBLISHERS = 3
 MOST_RECEIVERS = 4
+MOVING = "kafka.moving"
+"""The fail-point that is reached when the number of publishers changes."""
 RECEIVING = ("receive.", "archive.")
 """What the fail-points of receivers begin with."""
 
@@ -54,6 +57,8 @@ class ApartLife(KafkaLife):
     dedup: str = OFF
     text: str = ""
     """Of the pipeline file, but for the data folder."""
+    count: int = 2
+    """How many publishers share the files."""
     publishers: dict[int, Stage] = field(default_factory=dict)
     receivers: list[Stage] = field(default_factory=list)
     zombies: list[Stage] = field(default_factory=list)
@@ -87,7 +92,7 @@ class ApartLife(KafkaLife):
 
     def _begin(self) -> None:
         if not self.publishers:
-            for number in range(PUBLISHERS):
+            for number in range(self.count):
                 self._publish(number)
             for _ in range(self.rng.randint(2, 3)):
                 self._receive()
@@ -101,16 +106,19 @@ class ApartLife(KafkaLife):
 
     def _publish(self, number: int, plan: Plan | None = None, name: str = "") -> Stage:
         """Starts a publisher in the place of the one with that number, by default in the same folder."""
-        arguments = ["publish", "--publisher", f"{number}/{PUBLISHERS}", "--until-done"]
+        arguments = ["publish", "--publisher", f"{number}/{self.count}", "--until-done"]
         self.publishers[number] = self._start(name or f"publisher-{number}", arguments, plan)
         return self.publishers[number]
 
     def _receive(self, plan: Plan | None = None, name: str = "") -> Stage:
         """Starts one more receiver, by default with an empty folder."""
-        self.started += 1
-        stage = self._start(name or f"receiver-{self.started}", ["receive"], plan)
+        stage = self._start(name or self._new_name("receiver"), ["receive"], plan)
         self.receivers.append(stage)
         return stage
+
+    def _new_name(self, kind: str) -> str:
+        self.started += 1
+        return f"{kind}-{self.started}"
 
     def _start(self, name: str, arguments: list[str], plan: Plan | None) -> Stage:
         file = self.folder / f"{name}.toml"
@@ -137,6 +145,7 @@ class ApartLife(KafkaLife):
             "leave": self._leave,
             "zombie receiver": self._zombie_receiver,
             "zombie publisher": self._zombie_publisher,
+            "more or fewer": self._other_count,
             "broker": self._broker,
         }
 
@@ -167,13 +176,26 @@ class ApartLife(KafkaLife):
             if ended:
                 self.receivers.remove(stage)
             return ended
+        if plan.failpoint == MOVING:
+            return self._dies_moving(plan)
         number = self._running_publisher()
+        name = self.publishers[number].name
         self.publishers[number].run.kill()
-        stage = self._publish(number, plan)
-        ended = self._dies(stage, or_until=lambda: not stage.runs)
-        if ended:
-            self._publish(number)
-        return ended
+        stage = self._publish(number, plan, name)
+        died = self._dies(stage, or_until=lambda: not stage.runs)
+        if died:
+            self._publish(number, name=name)
+        return died
+
+    def _dies_moving(self, plan: Plan) -> bool:
+        """The number of publishers changes, and the first of the new ones dies over it."""
+        self._end_publishers()
+        self.publishers, self.count = {}, self._another_count()
+        stage = self._publish(0, plan, self._new_name("publisher-0"))
+        died = self._dies(stage, or_until=lambda: not stage.runs)
+        for number in range(0 if died else 1, self.count):
+            self._publish(number, name=self._new_name(f"publisher-{number}"))
+        return died
 
     def _dies(self, stage: Stage, or_until: Callable[[], bool]) -> bool:
         """Waits until it was killed by its fail-point, or that cannot be expected any more."""
@@ -240,15 +262,38 @@ class ApartLife(KafkaLife):
         number = self._running_publisher()
         zombie = self.publishers[number]
         plan.detail = str(number)
-        self.started += 1
         self.zombies.append(zombie)
         zombie.run.pause()
-        self._publish(number, name=f"publisher-{number}-{self.started}")
+        self._publish(number, name=self._new_name(f"publisher-{number}"))
         time.sleep(TIMEOUT_SECONDS + self.rng.uniform(1, 3))
         zombie.run.go_on()
         code = self._ended(zombie.run)
         if code not in (0, 1, 2):
             raise Failure(f"{zombie.name} ended with {code} although another publisher {number} had been started")
+        return True
+
+    def _another_count(self) -> int:
+        return self.rng.choice([count for count in range(1, MOST_PUBLISHERS + 1) if count != self.count])
+
+    def _end_publishers(self) -> None:
+        for stage in self.publishers.values():
+            stage.run.kill()
+
+    def _other_count(self, plan: Plan) -> bool:
+        """Other publishers, more or fewer, share the files from now on; those before them may still be at work."""
+        before, count = self.publishers, self._another_count()
+        plan.detail = f"{len(before)} to {count}"
+        if self.rng.random() < 0.5:
+            self._end_publishers()
+            plan.detail += ", the old ones killed"
+        self.zombies += before.values()
+        self.publishers, self.count = {}, count
+        for number in range(count):
+            self._publish(number, name=self._new_name(f"publisher-{number}"))
+        for stage in before.values():
+            code = self._ended(stage.run)
+            if code not in (0, 1, 2) and not was_killed(code):
+                raise Failure(f"{stage.name} ended with {code} although {count} other publishers had been started")
         return True
 
     def _broker(self, plan: Plan) -> bool:
@@ -281,7 +326,7 @@ class ApartLife(KafkaLife):
 
     def _verify(self) -> None:
         """The program's own recount, from the folder of one of the publishers."""
-        code = self._ended(start(self.folder, "verify", "publisher-0.toml", name="verify"))
+        code = self._ended(start(self.folder, "verify", f"{self.publishers[0].name}.toml", name="verify"))
         if code != 0:
             raise Failure(f"`verify` ended with {code}, although the archive is what it must be")
 

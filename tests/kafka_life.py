@@ -21,8 +21,10 @@ WIRE_SHARES = {"wire": 5, "moment": 1}
 TIMEOUT_SECONDS = 6
 """Of transactions and of receivers' sessions: short, so that who sleeps is soon given up."""
 BROKER_AWAY_SECONDS = 2.0
-FLOW_SECONDS = 3.0
-"""How long after its start rows of a process flow, more or less."""
+FLOW_SECONDS = 0.5
+"""How long after its start rows of a process flow at the full pace, more or less."""
+FILE_ROWS = 10_000
+"""Of a file of the example, more or less."""
 
 
 @dataclass
@@ -42,13 +44,17 @@ class KafkaLife(Life):
     topic: str = field(default_factory=lambda: f"taxi-{uuid.uuid4().hex[:12]}")
     keeps_records: bool = True
     """Whether the topics hold in the end all that was written to them."""
+    flow_seconds: float = FLOW_SECONDS
+    """How long rows of a whole run flow."""
 
     def _settings(self, arrives: bool) -> dict[str, str]:
         settings = super()._settings(arrives)
-        settings["source.pace"] = self.rng.choice(['"max"', '"20000 rows/s"', '"8000 rows/s"', '"4000 rows/s"'])
+        pace = self.rng.choice([0, 8000, 4000, 2000])
+        settings["source.pace"] = f'"{pace} rows/s"' if pace else '"max"'
+        self.flow_seconds = FILE_ROWS * len(self.files) / pace if pace else FLOW_SECONDS
         self.keeps_records = settings["stream.retention"] == '"1h"'
         settings["stream.topic"] = f'"{self.topic}"'
-        settings["stream.format"] = self.rng.choice(['"arrow"'])
+        settings["stream.format"] = self.rng.choice(['"arrow"', '"arrow"', '"json"'])
         if self.rng.random() < 0.5:
             settings["stream.key"] = self.rng.choice(['"vendor_id"', '["pickup_location_id", "payment_type"]'])
         kafka = {
@@ -66,7 +72,7 @@ class KafkaLife(Life):
         if self.rng.random() < 0.2:
             return super()._until_moment(run)
         wait_until(lambda: run.process.poll() is not None or registered(self.folder, run), END_SECONDS, "started")
-        return run.wait(self.rng.uniform(0, FLOW_SECONDS))
+        return run.wait(self.rng.uniform(0, min(5.0, self.flow_seconds)))
 
     def _kinds(self) -> dict[str, Callable[[Run, Plan], bool]]:
         kinds = {"broker": self._kill_broker, "zombie": self._sleep_past_timeouts, "wire": self._break_wire}

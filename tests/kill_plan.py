@@ -37,7 +37,16 @@ class Schedule:
     counts as unreachable.
     """
 
-    def __init__(self, names: list[str], rng: random.Random, shares: dict[str, int] = SHARES, only: str | None = None):
+    def __init__(
+        self,
+        names: list[str],
+        rng: random.Random,
+        shares: dict[str, int] = SHARES,
+        only: str | None = None,
+        most_hits: int = 25,
+    ):
+        self.most_hits = most_hits
+        """A process dies at this hit of a fail-point at the latest."""
         self.names = names
         self.rng = rng
         self.shares = shares
@@ -75,7 +84,7 @@ class Schedule:
             self.rng.shuffle(self.queue)
         if not self.queue:
             return Plan("moment")
-        return Plan("failpoint", self.queue.pop(), self.rng.choice([1, 1, 2, 3, self.rng.randint(4, 25)]))
+        return Plan("failpoint", self.queue.pop(), self.rng.choice([1, 1, 2, 3, self.rng.randint(4, self.most_hits)]))
 
     def came_true(self, plan: Plan) -> None:
         self.kinds[plan.kind] = self.kinds.get(plan.kind, 0) + 1

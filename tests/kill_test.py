@@ -43,6 +43,7 @@ class Setting:
 
     make: Callable[..., Life] = Life
     shares: dict[str, int] = field(default_factory=lambda: dict(SHARES))
+    most_hits: int = 25
 
 
 def live(number: int, seed: int, schedule: Schedule, rounds: int, base: Path, make: Callable[..., Life]) -> tuple[int, str]:
@@ -95,7 +96,8 @@ def _on(place: Place, life: type[KafkaLife], shares: dict[str, int]) -> Setting:
     """Lives at a place; brokers that are not ours are left alive."""
     given = isinstance(place.cluster, GivenCluster)
     shares = {kind: share for kind, share in shares.items() if kind != "broker" or not given}
-    return Setting(lambda *arguments, **more: life(*arguments, place=place, **more), shares)
+    # A process over Kafka is dear, so fewer of them may end before their fail-point.
+    return Setting(lambda *arguments, **more: life(*arguments, place=place, **more), shares, most_hits=6)
 
 
 def parse() -> argparse.Namespace:
@@ -131,7 +133,9 @@ def main() -> int:
         with setting(options, base) as chosen:
             shares = dict.fromkeys(options.kind, 1) if options.kind else chosen.shares
             names = [name for name in failpoints() if not name.startswith(ONLY_ELSEWHERE[options.log])]
-            schedule = Schedule(names, random.Random(seed), shares, options.failpoint)
+            if not options.apart:
+                names = [name for name in names if name != kafka_apart.MOVING]
+            schedule = Schedule(names, random.Random(seed), shares, options.failpoint, chosen.most_hits)
             # Lives without a single kill must not make it endless.
             while done < options.rounds and number < options.rounds * 2:
                 if options.seconds is not None and time.monotonic() - began > options.seconds:

@@ -1,0 +1,222 @@
+"""A topic that another program writes: each record is a row or a reject, once, although the receiving processes are killed.
+
+Records are good in several ways or bad in several ways, and come while processes die by SIGKILL and start again. What must
+come of each is known by its partition and offset, and compared with the archive by the independent reader.
+"""
+
+import json
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import unittest
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+from confluent_kafka import Producer
+from kafka import cluster_for_tests, create_topic
+from program import Run, registered, start, tail, wait_until
+from reader import read_archive
+from reader.delta import count_rows
+
+SECONDS = 90
+RECORDS = 2_000
+PARTITIONS = 3
+KILLS = 2
+PIPELINE = """\
+[pipeline]
+name = "orders"
+data_dir = "./{name}"
+
+[source]
+event_time = "at"
+
+[clean.columns]
+id     = {{ from = ["ID"], type = "int64" }}
+name   = {{ type = "string", trim = true }}
+amount = {{ type = "decimal(10,2)" }}
+at     = {{ type = "timestamp" }}
+
+[clean.filter]
+keep = "name IS NULL OR name <> 'nobody'"
+
+[clean.rules]
+amount = {{ column = "amount", check = {{ range = {{ min = 0 }} }}, action = "reject" }}
+
+[stream]
+topic = "{topic}"
+partitions = {partitions}
+format = "json"
+
+[stream.kafka]
+brokers = "{brokers}"
+group = "{topic}"
+foreign = true
+session_timeout = "6s"
+
+[archive]
+path = "./archive"
+partition_by = "none"
+commit_interval = "200ms"
+
+[server]
+http = "127.0.0.1:0"
+"""
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+DELIVERED, REJECTED, FILTERED = "delivered", "rejected", "filtered"
+
+
+@dataclass
+class Fate:
+    """What must become of a record."""
+
+    outcome: str
+    row: dict = field(default_factory=dict)
+    rules: list[str] = field(default_factory=list)
+
+
+def record(number: int) -> tuple[bytes | None, Fate]:
+    """The value of a record, and what must become of it."""
+    at = START + timedelta(seconds=number)
+    row = {"id": number, "name": "Ada", "amount": Decimal(number) / 4, "at": at}
+    text = {"id": number, "name": " Ada ", "amount": str(row["amount"]), "at": at.isoformat().replace("+00:00", "Z")}
+    there = at.astimezone(timezone(timedelta(hours=2))).isoformat()
+    kinds = [
+        (text, Fate(DELIVERED, row)),
+        ({"at": there, "amount": number / 4, "more": [1, {"a": None}], "ID": number}, Fate(DELIVERED, row | {"name": None})),
+        ({**text, "amount": None}, Fate(DELIVERED, row | {"amount": None})),
+        ({**text, "name": "nobody"}, Fate(FILTERED)),
+        ({**text, "amount": "-1"}, Fate(REJECTED, rules=["amount"])),
+        ({**text, "id": "many"}, Fate(REJECTED, rules=["type:id"])),
+        ({**text, "id": "many", "amount": "-1"}, Fate(REJECTED, rules=["amount", "type:id"])),
+        (b"hello", Fate(REJECTED, rules=["record:not_json"])),
+        ([1, 2], Fate(REJECTED, rules=["record:not_json"])),
+        (b"\xff\xfe{", Fate(REJECTED, rules=["record:not_json"])),
+        (None, Fate(REJECTED, rules=["record:not_json"])),
+    ]
+    # Mostly good ones, as in life.
+    value, fate = kinds[number % len(kinds) if number % 4 == 0 else number % 3]
+    return (json.dumps(value).encode() if isinstance(value, (dict, list)) else value), fate
+
+
+class AnotherProgram(threading.Thread):
+    """Writes the records in bursts, and notes what must become of the one at each partition and offset."""
+
+    def __init__(self, brokers: str, topic: str, seed: int):
+        super().__init__()
+        self.topic = topic
+        self.rng = random.Random(seed)
+        self.producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
+        self.fates: dict[tuple[str, int], Fate] = {}
+        self.wrong: list[str] = []
+
+    def run(self) -> None:
+        for number in range(RECORDS):
+            value, fate = record(number)
+            self.producer.produce(self.topic, value, partition=number % PARTITIONS, on_delivery=self._noting(fate))
+            if number % 100 == 0:
+                self.producer.flush(SECONDS)
+                time.sleep(self.rng.uniform(0.1, 0.5))
+        if left := self.producer.flush(SECONDS):
+            self.wrong.append(f"{left} records were not delivered")
+
+    def _noting(self, fate: Fate):
+        def note(error, message) -> None:
+            if error:
+                self.wrong.append(str(error))
+            else:
+                self.fates[f"{self.topic}/{message.partition()}", message.offset()] = fate
+
+        return note
+
+    def of(self, outcome: str) -> dict[tuple[str, int], Fate]:
+        return {place: fate for place, fate in self.fates.items() if fate.outcome == outcome}
+
+
+class TopicOfAnotherProgram(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = Path(tempfile.mkdtemp(prefix="millstream-foreign-"))
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.cluster = cls.enterClassContext(cluster_for_tests(folder / "kafka"))
+        cls.seed = random.SystemRandom().randrange(2**32)
+        print(f"seed {cls.seed}")
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="millstream-foreign-"))
+        self.topic = f"orders-{uuid.uuid4().hex[:12]}"
+        self.rng = random.Random(self.seed)
+        self.runs: list[Run] = []
+        self.addCleanup(lambda: [run.kill() for run in self.runs if run.process.poll() is None])
+
+    def begin(self, command: str, name: str) -> Run:
+        values = {"topic": self.topic, "partitions": PARTITIONS, "brokers": self.cluster.bootstrap}
+        (self.folder / f"{name}.toml").write_text(PIPELINE.format(name=name, **values))
+        run = start(self.folder, command, f"{name}.toml", name=name)
+        self.runs.append(run)
+        return run
+
+    def told(self, run: Run) -> str:
+        return f"{tail(run.log)}\nkept: {self.folder}"
+
+    def until_started(self, run: Run, name: str) -> None:
+        wait_until(lambda: registered(self.folder, run, name), SECONDS, f"started:\n{self.told(run)}")
+
+    def killed_while_records_come(self, command: str, processes: int) -> None:
+        create_topic(self.cluster.bootstrap, self.topic, PARTITIONS)
+        writer = AnotherProgram(self.cluster.bootstrap, self.topic, self.seed)
+        writer.start()
+        running = {name: self.begin(command, name) for name in [f"{command}-{number}" for number in range(processes)]}
+        for _ in range(KILLS):
+            name = self.rng.choice(list(running))
+            run = running[name]
+            self.until_started(run, name)
+            time.sleep(self.rng.uniform(0, 2))
+            self.assertIsNone(run.process.poll(), self.told(run))
+            run.kill()
+            running[name] = self.begin(command, name)
+        writer.join()
+        self.assertEqual(writer.wrong, [])
+        self.assertEqual(len(writer.fates), RECORDS)
+        wanted = [len(writer.of(DELIVERED)), len(writer.of(REJECTED))]
+
+        def archived() -> bool:
+            return [count_rows(self.folder / "archive" / table) for table in ["rows", "rejects"]] == wanted
+
+        wait_until(archived, SECONDS, f"{wanted} rows and rejects archived:\n{self.told(run)}", every=0.2)
+        for name, run in running.items():
+            self.until_started(run, name)
+            self.assertIsNone(run.process.poll(), self.told(run))
+            run.process.send_signal(signal.SIGTERM)
+            self.assertEqual(run.wait(SECONDS), 0, self.told(run))
+        self.compare(writer)
+        shutil.rmtree(self.folder)
+
+    def compare(self, writer: AnotherProgram) -> None:
+        """Every record is where it must be, once, with its values."""
+        kept = f"kept: {self.folder}"
+        archive = read_archive(self.folder / "archive")
+        rows = {(row["_file"], row["_row"]): row for row in archive.rows.rows.to_pylist()}
+        rejects = {(row["_file"], row["_row"]): row for row in archive.rejects.rows.to_pylist()}
+        self.assertEqual(sorted(rows), sorted(writer.of(DELIVERED)), kept)
+        self.assertEqual(sorted(rejects), sorted(writer.of(REJECTED)), kept)
+        for place, fate in writer.of(DELIVERED).items():
+            self.assertEqual({name: rows[place][name] for name in fate.row}, fate.row, f"{place}, {kept}")
+        for place, fate in writer.of(REJECTED).items():
+            self.assertEqual(sorted(rejects[place]["rules"]), fate.rules, f"{place}, {kept}")
+            self.assertEqual(len(rejects[place]["reasons"]), len(fate.rules), f"{place}, {kept}")
+
+    def test_each_record_is_a_row_or_a_reject_once_although_the_program_is_killed(self):
+        self.killed_while_records_come("run", 1)
+
+    def test_each_record_is_a_row_or_a_reject_once_although_receivers_are_killed(self):
+        self.killed_while_records_come("receive", 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
