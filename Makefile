@@ -1,13 +1,14 @@
 # Each target brings what it needs: see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench torture dashboard
+.PHONY: help demo demo-kafka test check bench freshness torture dashboard
 
 ROUNDS ?= 200
+kafka := $(CURDIR)/millstream-demo-kafka/kafka
 target := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 python = PYTHONPATH=tests $(shell scripts/venv.sh)/bin/python
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: ## Build, then stream real taxi trips to a page in the browser
 	@scripts/setup.sh rust dashboard
@@ -15,24 +16,40 @@ demo: ## Build, then stream real taxi trips to a page in the browser
 	@cargo build --package millstream
 	@"$(target)/debug/millstream" demo $(ARGS)
 
+# Ctrl-C ends the demo; the broker, which does not hear it, is stopped after it.
+demo-kafka: ## The demo over Apache Kafka, which it starts on this machine
+	@scripts/setup.sh rust dashboard kafka
+	@echo "==> building (the first time some minutes)" >&2
+	@cargo build --package millstream
+	@trap : INT; trap 'deploy/kafka/kafka.sh stop --dir "$(kafka)"' EXIT; mkdir -p "$(kafka)"; \
+	brokers=$$(deploy/kafka/kafka.sh start --dir "$(kafka)") && \
+	echo "==> Kafka at $$brokers" >&2 && \
+	"$(target)/debug/millstream" demo --kafka "$$brokers" --dir millstream-demo-kafka $(ARGS)
+
 test: ## Run every test (ARGS=name… picks steps, ARGS=--list shows them)
-	@scripts/setup.sh rust dashboard python strace browser
+	@scripts/setup.sh rust dashboard python strace browser kafka kcat
 	@$(python) scripts/run_tests.py $(ARGS)
 
 check: ## Format, lints and the fast tests
 	@scripts/setup.sh rust dashboard python
 	@$(python) scripts/run_tests.py --check
 
-bench: ## End to end over 10 million rows, beside a plain copy (ARGS="--rows 1000000")
-	@scripts/setup.sh rust dashboard python
+bench: ## End to end over 10 million rows, beside a plain copy (ARGS="--rows 1000000 --log kafka")
+	@scripts/setup.sh rust dashboard python kafka
 	@echo "==> building the release (the first time many minutes)" >&2
 	@cargo build --release --package millstream --bins --examples
 	@$(python) benches/end_to_end.py $(ARGS)
 
-torture: ## Kill the program ROUNDS times (default 200) and compare what is archived
-	@scripts/setup.sh rust dashboard python
+freshness: ## From a file's landing to its rows in a query (ARGS="--seconds 20 --log kafka")
+	@scripts/setup.sh rust dashboard python kafka
+	@echo "==> building the release (the first time many minutes)" >&2
+	@cargo build --release --package millstream
+	@$(python) benches/freshness.py $(ARGS)
+
+torture: ## Kill ROUNDS times (default 200), and a quarter of it in each of four ways over Kafka (ARGS=name… picks)
+	@scripts/setup.sh rust dashboard python kafka
 	@cargo build --package millstream
-	@$(python) tests/kill_test.py --rounds $(ROUNDS) $(ARGS)
+	@$(python) scripts/run_tests.py --torture --rounds $(ROUNDS) $(ARGS)
 
 dashboard: ## Build the page
 	@scripts/setup.sh dashboard

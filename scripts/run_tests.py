@@ -1,4 +1,4 @@
-"""Runs the steps of `make test` or `make check`, shows them as they go, and sums up what passed and failed.
+"""Runs the steps of `make test`, `make check` or `make torture`, shows them as they go, and sums up what passed and failed.
 
 The last line is `total: N passed, N failed`; the exit code is 0 only if every step ended well.
 """
@@ -66,6 +66,9 @@ def python(*arguments: str) -> list[str]:
 
 DASHBOARD = ROOT / "dashboard"
 UNITS = python("-m", "unittest", "discover", "--start-directory", "tests", "--pattern", "test_*.py")
+KAFKA_KILL = python("tests/kill_test.py", "--log", "kafka")
+KAFKA_FAULTS = python("tests/kafka_faults_test.py")
+QUICK_FAULTS = ["BrokersThatAreAway", "TopicsThatAreNotAsTheyMustBe", "Secured"]
 
 TEST = [
     Step("rust", "unit and integration tests", ["cargo", "test", "--workspace", "--no-fail-fast"], cargo_counts),
@@ -76,6 +79,10 @@ TEST = [
     Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
+    Step("kafka-readers", "other programs read the topics meanwhile", python("tests/kafka_consumer_test.py"), unittest_counts),
+    Step("kafka-foreign", "a topic that another program writes", python("tests/kafka_foreign_test.py"), unittest_counts),
+    Step("kafka-faults", "what can be wrong with Kafka", [*KAFKA_FAULTS, *QUICK_FAULTS], unittest_counts),
+    Step("kafka-kill", "kills over Kafka, brokers among the killed", [*KAFKA_KILL, "--rounds", "5", "--seconds", "80"], own_counts),
 ]
 CLIPPY = ["cargo", "clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]
 CHECK = [
@@ -86,6 +93,22 @@ CHECK = [
     Step("python", "expected numbers, reader, checkers", UNITS, unittest_counts),
     Step("page", "the page's own tests", ["npm", "test", "--silent"], vitest_counts, DASHBOARD),
 ]
+
+
+def torture(rounds: int) -> list[Step]:
+    """Kills without end: `rounds` of them with the log in the program, a quarter of it for each way over Kafka."""
+    ways = {
+        "kafka": ("one broker", []),
+        "kafka-3": ("three brokers, one killed at a time", ["--brokers", "3"]),
+        "kafka-apart": ("publishers and receivers come, go and sleep", ["--apart"]),
+        "kafka-wire": ("the wire to the broker breaks", ["--wire"]),
+    }
+    few = str(max(1, rounds // 4))
+    embedded = python("tests/kill_test.py", "--rounds", str(rounds))
+    steps = [Step("embedded", "the log in the program", embedded, own_counts)]
+    for name, (what, options) in ways.items():
+        steps.append(Step(name, what, [*KAFKA_KILL, "--rounds", few, *options], own_counts))
+    return [*steps, Step("kafka-faults", "what can be wrong with Kafka for longer", [*KAFKA_FAULTS, "LongFaults"], unittest_counts)]
 
 
 @dataclass
@@ -133,22 +156,24 @@ def run(step: Step) -> Result:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="the steps of `make check`")
+    parser.add_argument("--torture", action="store_true", help="the steps of `make torture`")
+    parser.add_argument("--rounds", type=int, default=200, help="kills in them: see `torture` (default 200)")
     parser.add_argument("--list", action="store_true", help="show the steps")
     parser.add_argument("steps", nargs="*", help="run these only")
     options = parser.parse_args()
-    steps = CHECK if options.check else TEST
+    steps = CHECK if options.check else torture(options.rounds) if options.torture else TEST
     if unknown := set(options.steps) - {step.name for step in steps}:
         parser.error(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(step.name for step in steps)}")
     if options.steps:
         steps = [step for step in steps if step.name in options.steps]
     if options.list:
         for step in steps:
-            print(f"{step.name:10} {step.what}")
+            print(f"{step.name:13} {step.what}")
         return 0
     results = [run(step) for step in steps]
-    print(f"\n{'step':10} {'passed':>7} {'failed':>7} {'seconds':>8}")
+    print(f"\n{'step':13} {'passed':>7} {'failed':>7} {'seconds':>8}")
     for result in results:
-        print(f"{result.step.name:10} {result.passed:7} {result.failed:7} {result.seconds:8.1f}  {result.note}".rstrip())
+        print(f"{result.step.name:13} {result.passed:7} {result.failed:7} {result.seconds:8.1f}  {result.note}".rstrip())
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     print(f"total: {passed} passed, {failed} failed")
     return 1 if failed else 0
