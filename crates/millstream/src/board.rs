@@ -26,7 +26,7 @@ use self::survey::Surveyed;
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
 use crate::stream::{Applied, Bounds, Log, PendingRecord, Recovered};
-use crate::table::{ArchiveState, LiveTable, Window};
+use crate::table::{ArchiveState, LiveTable, TableState, Window};
 
 /// Messages that are kept.
 const MESSAGES: usize = 50;
@@ -276,7 +276,7 @@ impl Board {
     pub(crate) fn ledger(&self) -> Ledger {
         if self.config.is_foreign() {
             let live = self.parts.get().map(|parts| parts.live.snapshot_of_state()).unwrap_or_default();
-            return ledger::of_received(&live);
+            return ledger_of_received(&live);
         }
         let inner = self.lock();
         inner.books.ledger(inner.gaps)
@@ -425,6 +425,11 @@ impl Inner {
             gaps: self.gaps,
         }
     }
+}
+
+/// The ledger of a topic that another program writes.
+pub(crate) fn ledger_of_received(live: &TableState) -> Ledger {
+    ledger::of_received(live)
 }
 
 /// The ledger of what is durable, without a run.

@@ -15,7 +15,7 @@ use crate::pipeline::{PipelineError, chain};
 use crate::stream::embedded::{self, EmbeddedLog};
 use crate::stream::kafka::{ForeignLog, KafkaLog, KafkaLogError, Tell};
 use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};
-use crate::table::{ArchiveState, Seqs};
+use crate::table::{ArchiveState, Seqs, TableState};
 
 /// Versions of the archive that are told at a start.
 const VERSIONS: usize = 20;
@@ -122,6 +122,9 @@ pub(crate) async fn books(
 /// The ledger of a pipeline over all of its processes, as log and archive hold it.
 pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineError> {
     let (durable, recovered, pending) = Durable::look(config).await?;
+    if config.is_foreign() {
+        return Ok(board::ledger_of_received(&TableState { archive: durable.archive, ..TableState::default() }));
+    }
     Ok(board::ledger_at_rest(&recovered, &pending, &durable.archive))
 }
 

@@ -1,6 +1,6 @@
 //! The supervisor: recovers what is durable, starts the stages of a pipeline, joins every task and reads its result.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use millstream_core::config::Config;
@@ -231,7 +231,7 @@ impl Stages {
         } else {
             // One who only looks has a log of its own: it must not take the publisher's place.
             let log = Durable::open(config, Access::Look, Arc::new(|_, _| {})).await?.log;
-            Some(Survey { config: Arc::clone(config), log, board: Arc::clone(board) })
+            Some(Survey { config: Arc::clone(config), log, board: Arc::clone(board), told: Mutex::default() })
         };
         let Durable { log, stream, tables, archive, archived, seqs, versions } = durable;
         let shares = Shares::of(config.limits.memory);

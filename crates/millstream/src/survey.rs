@@ -1,7 +1,7 @@
 //! The books of a stream whose stages run in several processes: read again and again from the log and the archive, which know
 //! what all of them did.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream_core::config::Config;
@@ -33,6 +33,8 @@ pub(crate) struct Survey {
     pub(crate) log: Arc<dyn Log>,
     /// Where the books go.
     pub(crate) board: Arc<Board>,
+    /// What people were told last.
+    pub(crate) told: Mutex<String>,
 }
 
 impl Survey {
@@ -62,7 +64,15 @@ impl Survey {
     pub(crate) async fn look(&self) -> bool {
         let looked = self.once().await;
         if let Err(error) = &looked {
-            warn!(error = chain(error), "the books over all processes cannot be read; trying again");
+            let text = chain(error);
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if *told != text {
+                warn!(error = text, "the books over all processes cannot be read; trying again");
+                self.board.message_warn(format!(
+                    "the books over all processes are as of earlier, for they cannot be read: {text}"
+                ));
+                *told = text;
+            }
         }
         looked.is_ok()
     }

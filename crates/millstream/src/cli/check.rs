@@ -15,6 +15,12 @@ use crate::source::{FoundFile, read};
 /// Prints the source files of a pipeline file that parsed.
 pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure> {
     out::line(&format!("`{}` reads well: pipeline `{}`", pipeline_file.display(), config.pipeline.name))?;
+    if config.is_foreign() {
+        let topic = &config.stream.topic;
+        return out::line(&format!(
+            "rows come from the Kafka topic `{topic}`, which another program writes: there are no files to check"
+        ));
+    }
     let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
     let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
     let Listed { files: found, problems: unseen } = block_on(async { Ok(listing.list().await?) })?;

@@ -12,6 +12,13 @@ use crate::data_dir;
 /// Removes the log and the state of a pipeline, and its archive when asked to.
 pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Terminal) -> Result<(), Failure> {
     let planned = data_dir::reset(config, archive, true)?;
+    if config.stream.kafka.is_some() {
+        let topic = &config.stream.topic;
+        terminal.say(&format!(
+            "the Kafka topics `{topic}` and `{topic}.…` stay, with what they know as published: delete them too, or name another \
+             `stream.topic`. See that no other process of this pipeline runs"
+        ));
+    }
     if planned.paths.is_empty() {
         return out::line(&format!("there is nothing to remove: pipeline `{}` has not run here", config.pipeline.name));
     }

@@ -26,7 +26,7 @@ use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{Offsets, PublisherProgress};
 use millstream_core::record::RecordHeader;
 use rdkafka::Message;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::AdminOptions;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -35,8 +35,8 @@ use self::client::Client;
 pub(crate) use self::error::KafkaLogError;
 pub(crate) use self::foreign::ForeignLog;
 pub(crate) use self::group::Membership;
+use self::health::Health;
 pub(crate) use self::health::Tell;
-use self::health::{Context, Health};
 use self::progress::Progress;
 use self::read::SharedReader;
 pub(crate) use self::settings::MAX_PUBLISHERS;
@@ -72,7 +72,6 @@ pub(crate) struct KafkaLog {
     instance: String,
     writing: tokio::sync::Mutex<Writing>,
     reader: SharedReader,
-    admin: AdminClient<Context>,
     bounds: Mutex<BTreeMap<TopicPartition, Bounds>>,
     times: Mutex<Times>,
     membership: OnceLock<Arc<Membership>>,
@@ -143,11 +142,6 @@ impl KafkaLog {
             })
             .await?
         };
-        let admin = client
-            .settings
-            .client()
-            .create_with_context(client.context())
-            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
         Ok(Self {
             client,
             stream: layout.stream,
@@ -155,7 +149,6 @@ impl KafkaLog {
             instance,
             writing: tokio::sync::Mutex::new(writing),
             reader: SharedReader::default(),
-            admin,
             bounds: Mutex::default(),
             times: Mutex::default(),
             membership: OnceLock::new(),
@@ -276,7 +269,7 @@ impl KafkaLog {
         let failed = |error| self.client.failed("let old records go", error);
         let list = read::list(&self.client.settings, targets).map_err(failed)?;
         let options = AdminOptions::new().request_timeout(Some(2 * CALL_TIMEOUT));
-        let deleted = self.admin.delete_records(&list, &options).await.map_err(failed)?;
+        let deleted = self.client.admin()?.delete_records(&list, &options).await.map_err(failed)?;
         let mut bounds = self.lock_bounds();
         let mut records = 0;
         for element in deleted.elements() {
@@ -437,7 +430,7 @@ fn of_all(progress: Progress) -> Recovered {
 }
 
 /// Topics as they must be; waits some time for a broker that does not answer.
-async fn prepare(client: &Client, may_make: bool) -> Result<Vec<String>, LogError> {
+async fn prepare(client: &Arc<Client>, may_make: bool) -> Result<Vec<String>, LogError> {
     let began = Instant::now();
     loop {
         match topics::prepare(client, may_make).await {

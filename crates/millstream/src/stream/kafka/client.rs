@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminClient;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
@@ -32,6 +33,12 @@ impl Client {
     /// The context of a new client.
     pub(super) fn context(&self) -> Context {
         Context(Arc::clone(&self.health))
+    }
+
+    /// A client that administrates, for one piece of work: what it hears while nobody asks it would never be taken from it.
+    pub(super) fn admin(&self) -> Result<AdminClient<Context>, KafkaLogError> {
+        let made = self.settings.client().create_with_context(self.context());
+        made.map_err(|error| KafkaLogError::Settings { reason: error.to_string() })
     }
 
     /// The consumer of scans; give it back by [`Self::put_scanner`] when it is good for another.

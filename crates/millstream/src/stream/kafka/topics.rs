@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use tracing::{info, warn};
 
@@ -14,6 +15,9 @@ use super::health::Context;
 use super::progress::partition;
 use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, MAX_PUBLISHERS, RECORD_ROOM_BYTES, Settings};
 use crate::stream::LogError;
+
+/// Events that a client may have for us after a call that failed, at most.
+const EVENTS: u32 = 100;
 
 /// How often, and how long apart, topics that were just made are looked for.
 const LOOKS: u32 = 50;
@@ -28,15 +32,11 @@ struct Wanted {
 }
 
 /// Makes the topics that are not there (if it may), and checks those that are. Gives what is odd about them, in words.
-pub(super) async fn prepare(client: &Client, may_make: bool) -> Result<Vec<String>, LogError> {
+pub(super) async fn prepare(client: &Arc<Client>, may_make: bool) -> Result<Vec<String>, LogError> {
     let settings = &client.settings;
-    let admin: AdminClient<Context> = settings
-        .client()
-        .create_with_context(client.context())
-        .map_err(|error| LogError::from(KafkaLogError::Settings { reason: error.to_string() }))?;
-    let admin = Arc::new(admin);
     let wanted = wanted(settings);
-    let mut partitions = look(client, &admin).await?;
+    let mut partitions = look(client).await?;
+    let admin = client.admin()?;
     let missing: Vec<&Wanted> = wanted.iter().filter(|topic| !partitions.contains_key(&topic.name)).collect();
     if let (Some(first), false) = (missing.first(), may_make) {
         let problem = "is not there: was it deleted, or has the pipeline never run on this cluster?".to_owned();
@@ -46,7 +46,7 @@ pub(super) async fn prepare(client: &Client, may_make: bool) -> Result<Vec<Strin
         create(settings, &admin, &missing).await?;
         // Brokers learn of new topics one after the other.
         for _ in 0..LOOKS {
-            partitions = look(client, &admin).await?;
+            partitions = look(client).await?;
             if wanted.iter().all(|topic| partitions.contains_key(&topic.name)) {
                 break;
             }
@@ -80,17 +80,30 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
 }
 
 /// Partitions of every topic that we may see.
-async fn look(client: &Client, admin: &Arc<AdminClient<Context>>) -> Result<HashMap<String, usize>, LogError> {
-    let (settings, health, admin) = (&client.settings, &client.health, Arc::clone(admin));
-    let metadata = super::blocking(move || Ok(admin.inner().fetch_metadata(None, CALL_TIMEOUT))).await?;
-    let metadata = metadata.map_err(|error| {
-        let (brokers, reason) = (settings.brokers(), health.heard(&error.to_string()));
-        // A refused login looks like a broken connection; what was heard of it tells.
-        let is_login = Kind::of(&error) == Kind::Login
-            || ["uthentication", "SASL", "SSL"].iter().any(|word| reason.contains(word));
-        if is_login { KafkaLogError::Login { brokers, reason } } else { KafkaLogError::Unreachable { brokers, reason } }
-    })?;
-    Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+async fn look(client: &Arc<Client>) -> Result<HashMap<String, usize>, LogError> {
+    let client = Arc::clone(client);
+    super::blocking(move || {
+        // A consumer, for it can be polled: only then is it told why a connection failed.
+        let consumer = client.take_scanner()?;
+        let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT);
+        let metadata = metadata.map_err(|error| {
+            for _ in 0..EVENTS {
+                drop(consumer.poll(Duration::ZERO));
+            }
+            let (brokers, reason) = (client.settings.brokers(), client.health.heard(&error.to_string()));
+            // A refused login looks like a broken connection; what was heard of it tells.
+            let words = ["uthentication", "SASL", "SSL", "certificate"];
+            let is_login = Kind::of(&error) == Kind::Login || words.iter().any(|word| reason.contains(word));
+            if is_login {
+                KafkaLogError::Login { brokers, reason }
+            } else {
+                KafkaLogError::Unreachable { brokers, reason }
+            }
+        })?;
+        client.put_scanner(consumer);
+        Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+    })
+    .await
 }
 
 async fn create(settings: &Settings, admin: &AdminClient<Context>, missing: &[&Wanted]) -> Result<(), LogError> {
