@@ -237,6 +237,15 @@ impl Reader {
                 let topic = self.client.settings.names.of(at.topic).to_owned();
                 return Err(KafkaLogError::PastEnd { at, topic, archived: *offset, end: high });
             }
+            if low > *offset && self.client.settings.kafka.foreign {
+                // There is no seq that would tell.
+                self.client.health.odd(format!(
+                    "records {offset} to {} of partition {at} of the Kafka topic `{}` were deleted before they were received: their rows \
+                     are lost (raise the topic's `retention.ms`)",
+                    low.0 - 1,
+                    self.client.settings.names.of(at.topic)
+                ));
+            }
             *offset = low.max(*offset);
         }
         let list = list(&self.client.settings, &from).map_err(|error| self.failed("name partitions", error))?;
