@@ -94,8 +94,9 @@ def measure(command: list[str], folder: Path) -> Measured:
 
 
 def release(name: str) -> str:
-    """A program of the release build."""
-    path = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "release" / name
+    """A program of the release build, or of the one that MILLSTREAM_BENCH_PROFILE names (`debug`: the development build)."""
+    profile = os.environ.get("MILLSTREAM_BENCH_PROFILE", "release")
+    path = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / profile / name
     if not path.exists():
         sys.exit(f"`{path}` is missing: run `make bench`, which builds it")
     return str(path)
