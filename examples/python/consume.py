@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import os
 import sys
 
 import pyarrow as pa
@@ -67,3 +68,6 @@ if __name__ == "__main__":
         sys.exit(f"consume.py: {error.args[0].str()}")
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:
+        # Whoever read the rows has seen enough; Python must not flush to it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
