@@ -80,6 +80,7 @@ TEST = [
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
     Step("kafka-readers", "other programs read the topics meanwhile", python("tests/kafka_consumer_test.py"), unittest_counts),
+    Step("kafka-publishers", "publishers that share files", python("tests/kafka_publishers_test.py"), unittest_counts),
     Step("kafka-foreign", "a topic that another program writes", python("tests/kafka_foreign_test.py"), unittest_counts),
     Step("kafka-faults", "what can be wrong with Kafka", [*KAFKA_FAULTS, *QUICK_FAULTS], unittest_counts),
     Step("kafka-kill", "kills over Kafka, brokers among the killed", [*KAFKA_KILL, "--rounds", "5", "--seconds", "80"], own_counts),

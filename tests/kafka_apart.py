@@ -273,7 +273,9 @@ class ApartLife(KafkaLife):
         return True
 
     def _another_count(self) -> int:
-        return self.rng.choice([count for count in range(1, MOST_PUBLISHERS + 1) if count != self.count])
+        # Fewer are refused while a file is half published whose keys only its publisher knows.
+        counts = [count for count in range(1, MOST_PUBLISHERS + 1) if count != self.count]
+        return self.rng.choice([count for count in counts if self.dedup == OFF or count > self.count] or [self.count])
 
     def _end_publishers(self) -> None:
         for stage in self.publishers.values():

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from kafka import cluster_for_tests, create_topic
-from program import Run, registered, start, tail, wait_until
+from program import Run, registered, start, tail, wait_until, was_killed
 from reader import read_archive
 from reader.delta import count_rows
 
@@ -154,10 +154,12 @@ class TopicOfAnotherProgram(unittest.TestCase):
         self.runs: list[Run] = []
         self.addCleanup(lambda: [run.kill() for run in self.runs if run.process.poll() is None])
 
-    def begin(self, command: str, name: str) -> Run:
+    def begin(
+        self, command: str, name: str, pipeline: str = PIPELINE, environment: dict[str, str] | None = None
+    ) -> Run:
         values = {"topic": self.topic, "partitions": PARTITIONS, "brokers": self.cluster.bootstrap}
-        (self.folder / f"{name}.toml").write_text(PIPELINE.format(name=name, **values))
-        run = start(self.folder, command, f"{name}.toml", name=name)
+        (self.folder / f"{name}.toml").write_text(pipeline.format(name=name, **values))
+        run = start(self.folder, command, f"{name}.toml", environment=environment, name=name)
         self.runs.append(run)
         return run
 
@@ -210,6 +212,27 @@ class TopicOfAnotherProgram(unittest.TestCase):
         for place, fate in writer.of(REJECTED).items():
             self.assertEqual(sorted(rejects[place]["rules"]), fate.rules, f"{place}, {kept}")
             self.assertEqual(len(rejects[place]["reasons"]), len(fate.rules), f"{place}, {kept}")
+
+    def test_records_that_are_archived_in_part_are_not_cleaned_by_other_rules(self):
+        create_topic(self.cluster.bootstrap, self.topic, PARTITIONS)
+        writer = Producer({"bootstrap.servers": self.cluster.bootstrap})
+        for number in range(9):
+            writer.produce(self.topic, json.dumps({"id": number, "amount": 50}).encode(), partition=0)
+        self.assertEqual(writer.flush(SECONDS), 0)
+        strict = PIPELINE.replace("min = 0", "min = 100")
+        # The table of rows is committed, with no row; that of rejects is not.
+        died = self.begin("run", "run-0", strict, {"MILLSTREAM_FAILPOINT": "archive.committed:1"})
+        self.assertTrue(was_killed(died.wait(SECONDS)), self.told(died))
+        other = self.begin("run", "run-0")
+        self.assertEqual(other.wait(SECONDS), 2, self.told(other))
+        self.assertIn("under other rules", other.log.read_text())
+        again = self.begin("run", "run-0", strict)
+        table = self.folder / "archive" / "rejects"
+        wait_until(lambda: table.exists() and count_rows(table) == 9, SECONDS, f"rejected:\n{self.told(again)}")
+        again.process.send_signal(signal.SIGTERM)
+        self.assertEqual(again.wait(SECONDS), 0, self.told(again))
+        self.assertEqual(count_rows(self.folder / "archive" / "rows"), 0)
+        shutil.rmtree(self.folder)
 
     def test_each_record_is_a_row_or_a_reject_once_although_the_program_is_killed(self):
         self.killed_while_records_come("run", 1)

@@ -8,6 +8,7 @@ pub(crate) mod follow;
 pub(crate) mod run;
 pub(crate) mod stage;
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,6 +114,15 @@ pub(crate) enum ArchiveError {
         /// Offset expected.
         expected: Offset,
     },
+    /// Records of another program are in one table, cleaned by other rules than those of now, and not yet in the other.
+    #[error(
+        "records of partition {partition} are archived in part, under other rules than those of the pipeline file now: bring the earlier \
+         `[clean]` back, start once until rows come in again, and change it then"
+    )]
+    HalfUnderOtherRules {
+        /// The partition.
+        partition: u32,
+    },
     /// A column has another type than the table.
     #[error(
         "column `{column}` is {found} and the archive table `{table}` has it as {expected}; types of archived columns never change"
@@ -159,6 +169,8 @@ pub(crate) struct ArchiveTable {
     pub(crate) partition_by: PartitionBy,
     pub(crate) event_time: Option<String>,
     is_shared: bool,
+    /// The rules of a topic that another program writes: it is cleaned while it is received.
+    rules: Option<u64>,
 }
 
 /// A version of a table, ready for queries.
@@ -176,6 +188,8 @@ pub(crate) struct ArchivedTable {
     pub(crate) offsets: Offsets,
     /// Seqs that are due behind them.
     pub(crate) seqs: Seqs,
+    /// Rules of the commit that brought the last offsets; 0 where they do not matter.
+    pub(crate) rules: u64,
     /// Reads this version.
     pub(crate) provider: Arc<dyn TableProvider>,
     /// Makes a session able to read it.
@@ -195,6 +209,8 @@ pub(crate) struct Loaded {
     pub(crate) rows: u64,
     /// Publishers whose records it may hold: those with numbers below.
     pub(crate) publishers: u32,
+    /// Rules of the commit that brought the last offsets; 0 where they do not matter.
+    pub(crate) rules: u64,
 }
 
 /// What an [`ArchiveTable`] is made from.
@@ -214,6 +230,8 @@ pub(crate) struct ArchiveSettings {
     pub(crate) event_time: Option<String>,
     /// Whether other processes may archive the same stream.
     pub(crate) is_shared: bool,
+    /// Hash of the rules, for a topic that another program writes.
+    pub(crate) rules: Option<u64>,
 }
 
 impl ArchiveTable {
@@ -232,6 +250,7 @@ impl ArchiveTable {
             partition_by: if topic == Topic::Rows { settings.partition_by } else { PartitionBy::None },
             event_time: settings.event_time.clone(),
             is_shared: settings.is_shared,
+            rules: settings.rules,
         })
     }
 
@@ -276,7 +295,8 @@ impl ArchiveTable {
             }
         }
         let rows = version(self.rows_id()).await?;
-        Ok(Loaded { table, offsets, seqs, rows, publishers })
+        let rules = version(self.rules_id()).await?;
+        Ok(Loaded { table, offsets, seqs, rows, publishers, rules })
     }
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
@@ -316,6 +336,7 @@ impl ArchiveTable {
             bytes,
             offsets: loaded.offsets,
             seqs: loaded.seqs,
+            rules: loaded.rules,
             provider,
             table: loaded.table,
         })
@@ -359,6 +380,37 @@ impl ArchiveTable {
     /// App id whose version is the number behind the highest of a publisher whose records are in the table.
     fn publishers_id(&self) -> String {
         format!("{}/publishers", self.app)
+    }
+
+    /// App id whose version is the hash of the rules of the last commit.
+    fn rules_id(&self) -> String {
+        format!("{}/rules", self.app)
+    }
+
+    /// Where one table is ahead of the other, the records between must come out as they did: by the same rules. `rows` and
+    /// `rejects`: what the tables hold, and by which rules.
+    pub(crate) fn check_same_rules(
+        &self,
+        rows: Option<&(Offsets, u64)>,
+        rejects: Option<&(Offsets, u64)>,
+    ) -> Result<(), ArchiveError> {
+        let Some(now) = self.rules else { return Ok(()) };
+        let offset = |table: Option<&(Offsets, u64)>, at| {
+            table.and_then(|(offsets, _)| offsets.get(&at).copied()).unwrap_or_default()
+        };
+        let rules = |table: Option<&(Offsets, u64)>| table.map_or(now, |(_, rules)| *rules);
+        for &at in self.partitions.iter().filter(|at| at.topic == Topic::Rows) {
+            let (of_rows, of_rejects) = (offset(rows, at), offset(rejects, at.rejects()));
+            let ahead = match of_rows.cmp(&of_rejects) {
+                Ordering::Equal => continue,
+                Ordering::Greater => rules(rows),
+                Ordering::Less => rules(rejects),
+            };
+            if ahead != now {
+                return Err(ArchiveError::HalfUnderOtherRules { partition: at.partition });
+            }
+        }
+        Ok(())
     }
 
     /// App id whose version is the number of rows in the table.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_core::config::Config;
-use millstream_core::ids::{Offset, StreamId, Topic};
+use millstream_core::ids::{Offset, StreamId, Topic, hash_of_name};
+use millstream_core::plan::check::rules_hash;
 use millstream_core::progress::Offsets;
 use millstream_core::status::{ArchiveVersion, Ledger};
 use tracing::{info, warn};
 
-use crate::archive::{self, ArchiveSettings, ArchiveTable, Loaded};
+use crate::archive::{self, ArchiveSettings, ArchiveTable, ArchivedTable, Loaded};
 use crate::board;
 use crate::pipeline::{PipelineError, chain};
 use crate::stream::embedded::{self, EmbeddedLog};
@@ -51,6 +52,18 @@ impl Durable {
         let log = open_log(config, access, tell).await?;
         let state = log.state();
         let OpenArchive { tables, archive, archived, seqs } = open_archive(config, state.stream).await?;
+        if access != Access::Look {
+            let held =
+                |table: &Option<Arc<ArchivedTable>>| table.as_ref().map(|table| (table.offsets.clone(), table.rules));
+            let (rows, rejects) = (held(&archive.rows), held(&archive.rejects));
+            tables[0].check_same_rules(rows.as_ref(), rejects.as_ref())?;
+            // Whoever committed last may not have lived to force it to disk, and what is archived may leave the log.
+            for (table, is_there) in tables.iter().zip([archive.rows.is_some(), archive.rejects.is_some()]) {
+                if is_there {
+                    table.sync_log().await?;
+                }
+            }
+        }
         // After the archive: what it holds was in the log before.
         let bounds = patiently(|| log.bounds()).await?;
         let ends: Offsets = bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect();
@@ -178,6 +191,8 @@ pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<Op
         partition_by: config.archive.partition_by,
         event_time: config.source.event_time.clone(),
         is_shared: config.stream.kafka.is_some(),
+        // A version of a transaction has 63 bits.
+        rules: config.is_foreign().then(|| hash_of_name(&rules_hash(&config.clean)) >> 1),
     };
     let tables = [ArchiveTable::new(&settings, Topic::Rows)?, ArchiveTable::new(&settings, Topic::Rejects)?];
     let mut archive = ArchiveState::default();

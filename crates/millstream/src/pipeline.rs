@@ -436,9 +436,10 @@ impl From<KafkaLogError> for PipelineError {
 impl From<ArchiveError> for PipelineError {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::OtherStream { .. } | ArchiveError::AheadOfLog { .. } | ArchiveError::Path { .. } => {
-                Self::Refused(chain(&error))
-            }
+            ArchiveError::OtherStream { .. }
+            | ArchiveError::AheadOfLog { .. }
+            | ArchiveError::HalfUnderOtherRules { .. }
+            | ArchiveError::Path { .. } => Self::Refused(chain(&error)),
             ArchiveError::Folder { .. }
             | ArchiveError::Delta { .. }
             | ArchiveError::Panicked(_)

@@ -129,6 +129,7 @@ impl Publishing {
             settle: self.config.source.settle,
             known: recovered.files.clone(),
             publisher: self.id,
+            others: recovered.others.clone(),
             board: Arc::clone(&self.board),
         };
         let open = recovered.files.iter().filter(|file| !file.is_over());
@@ -207,8 +208,9 @@ fn dedup(config: &Config, recovered: &Recovered, limit_bytes: u64) -> Result<Opt
 
 /// The pipeline file under which a file began that is under way.
 fn earlier_rules(config: &Config, recovered: &Recovered) -> Result<Option<Arc<Config>>, PipelineError> {
-    let under_way = recovered.files.iter().any(|file| file.phase == FilePhase::Started);
-    let Some(rules) = recovered.publisher.started_rules.as_ref().filter(|_| under_way) else { return Ok(None) };
+    let under_way = recovered.files.iter().find(|file| file.phase == FilePhase::Started);
+    let hash = under_way.and_then(|file| file.rules_hash.as_ref());
+    let Some(rules) = recovered.rules.iter().find(|rules| Some(&rules.hash) == hash) else { return Ok(None) };
     if rules.pipeline == config.text {
         return Ok(None);
     }

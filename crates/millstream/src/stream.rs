@@ -7,7 +7,7 @@ pub(crate) mod embedded;
 pub(crate) mod kafka;
 pub(crate) mod publish;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
-use millstream_core::progress::{FileProgress, Offsets, PublisherProgress};
+use millstream_core::progress::{FileProgress, Offsets, PublisherProgress, StartedRules};
 use millstream_core::record::{self, RecordError, RecordHeader};
 
 use crate::table::Seqs;
@@ -193,6 +193,10 @@ pub(crate) struct Recovered {
     pub(crate) dedup: Vec<(KeyHash, i64)>,
     /// Seq of the next record of each partition, of every publisher that the log knows.
     pub(crate) next_seqs: Seqs,
+    /// Rules that files began with.
+    pub(crate) rules: Vec<StartedRules>,
+    /// Names of files that other publishers have.
+    pub(crate) others: HashSet<String>,
 }
 
 /// A record that the archive does not hold yet.

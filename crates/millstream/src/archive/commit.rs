@@ -61,8 +61,15 @@ impl ArchiveTable {
         let mut loaded = self.prepared(&schema).await?;
         match self.standing(window, &loaded)? {
             Standing::Open => {}
-            Standing::Landed => return Ok(Outcome::Landed { loaded, staged: Staged::default() }),
-            Standing::Moved => return Ok(Outcome::Moved(loaded)),
+            Standing::Landed => {
+                // Whoever committed may not have lived to force it to disk.
+                self.sync_log().await?;
+                return Ok(Outcome::Landed { loaded, staged: Staged::default() });
+            }
+            Standing::Moved => {
+                self.sync_log().await?;
+                return Ok(Outcome::Moved(loaded));
+            }
         }
         let staged = self.stage(loaded.table.object_store(), window, &schema).await?;
         failpoint::hit("archive.staged");
@@ -74,7 +81,10 @@ impl ArchiveTable {
             loaded = self.prepared(&schema).await?;
             match self.standing(window, &loaded)? {
                 Standing::Landed => break,
-                Standing::Moved => return Ok(Outcome::Moved(loaded)),
+                Standing::Moved => {
+                    self.sync_log().await?;
+                    return Ok(Outcome::Moved(loaded));
+                }
                 Standing::Open if tries < TRIES => tries += 1,
                 Standing::Open => return Err(self.delta("commit to")(source)),
             }
@@ -172,6 +182,7 @@ impl ArchiveTable {
         transactions.push(transaction(&self.rows_id(), loaded.rows + staged.rows));
         let publishers = seqs.keys().map(|(_, publisher)| publisher + 1).max().unwrap_or(1).max(loaded.publishers);
         transactions.push(transaction(&self.publishers_id(), publishers.into()));
+        transactions.extend(self.rules.map(|rules| transaction(&self.rules_id(), rules)));
         let partition_by = (self.partition_by != PartitionBy::None).then(|| vec![PARTITION_COLUMN.to_owned()]);
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
         let properties = CommitProperties::default()

@@ -240,7 +240,7 @@ impl ArchiveTable {
     }
 
     /// Forces the table's log to disk: the newest commits, checkpoints, and every folder above up to the archive's own parent.
-    pub(super) async fn sync_log(&self) -> Result<(), ArchiveError> {
+    pub(crate) async fn sync_log(&self) -> Result<(), ArchiveError> {
         let folder = self.folder.clone();
         blocking(move || {
             let log = folder.join("_delta_log");

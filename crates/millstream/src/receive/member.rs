@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::{READ_BYTES, ReceiveError, Receiver};
-use crate::archive::ArchiveTable;
+use crate::archive::{ArchiveTable, Loaded};
 use crate::stop::{Phase, StopToken};
 use crate::stream::kafka::Membership;
 use crate::table::Seqs;
@@ -81,8 +81,16 @@ impl Member {
             }
         }
         if !new.is_empty() {
-            for table in &self.tables {
-                let loaded = table.load().await?;
+            let (rows, rejects) = (self.tables[0].load().await?, self.tables[1].load().await?);
+            let held =
+                |loaded: &'_ Option<Loaded>| loaded.as_ref().map(|loaded| (loaded.offsets.clone(), loaded.rules));
+            let (of_rows, of_rejects) = (held(&rows), held(&rejects));
+            self.tables[0].check_same_rules(of_rows.as_ref(), of_rejects.as_ref())?;
+            for (table, loaded) in self.tables.iter().zip([rows, rejects]) {
+                if loaded.is_some() {
+                    // Whoever committed last may not have lived to force it to disk.
+                    table.sync_log().await?;
+                }
                 for &at in new.iter().filter(|at| at.topic == table.topic) {
                     let offset =
                         loaded.as_ref().and_then(|loaded| loaded.offsets.get(&at)).copied().unwrap_or_default();

@@ -76,6 +76,8 @@ pub(crate) struct Finder {
     pub(crate) known: Vec<FileProgress>,
     /// Whose files are looked for: each file belongs to one publisher.
     pub(crate) publisher: PublisherId,
+    /// Files that other publishers have, although they would be ours by name.
+    pub(crate) others: HashSet<String>,
     /// Where messages go.
     pub(crate) board: Arc<Board>,
 }
@@ -232,7 +234,8 @@ impl Finder {
             Err(error) => Listed { files: Vec::new(), problems: vec![chain(&error)] },
         };
         let PublisherId { index, count } = self.publisher;
-        let files = files.into_iter().filter(|found| count == 1 || owner(&found.file, count) == index).collect();
+        let is_ours = |found: &FoundFile| owner(&found.file, count) == index && !self.others.contains(&*found.file);
+        let files = files.into_iter().filter(|found| count == 1 || is_ours(found)).collect();
         for problem in problems {
             if told.len() < TOLD && told.insert(problem.clone()) {
                 warn!(%problem, "part of the source cannot be listed");

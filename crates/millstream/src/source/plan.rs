@@ -124,6 +124,12 @@ impl Planner {
             PlanRefusal::Quarantine(reason) => SourceError::Read { file: name.clone(), reason },
             PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
         })?;
+        if started && progress.rules_hash.as_ref().is_some_and(|hash| *hash != plan.rules_hash) {
+            let reason = "it is half published under other rules, which are not kept any more: bring the pipeline file of then back \
+                          until it is finished"
+                .to_owned();
+            return Err(SourceError::Stop { file: name, reason });
+        }
         let known = plan.known.clone();
         self.known = known.clone();
         let rows = open.rows();

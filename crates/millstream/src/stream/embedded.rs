@@ -302,6 +302,7 @@ impl Inner {
         }
         let PublisherId { index, .. } = PublisherId::ONLY;
         recovered.next_seqs = recovered.publisher.next_seq.iter().map(|(&at, &next)| ((at, index), next)).collect();
+        recovered.rules.extend(recovered.publisher.started_rules.clone());
         Ok(recovered)
     }
 

@@ -95,6 +95,19 @@ pub(crate) enum KafkaLogError {
         /// How many there are now.
         now: u32,
     },
+    /// A file cannot be given to another publisher in the middle.
+    #[error(
+        "`{file}` is half published by publisher {publisher}, who alone knows its keys for `clean.dedup`: it cannot be given to another \
+         when there are {count}. Start as many publishers as before until it is finished, then {count}"
+    )]
+    HalfPublished {
+        /// The file.
+        file: String,
+        /// Its publisher.
+        publisher: u32,
+        /// How many publishers there were to be.
+        count: u32,
+    },
     /// The log begins behind what we have not read yet.
     #[error(
         "records of partition {at} expired before they were read: seq {expected} of publisher {publisher} was due, and the next that is \
@@ -175,6 +188,7 @@ impl KafkaLogError {
             | Self::Topic { .. }
             | Self::TakenOver { .. }
             | Self::Recounted { .. }
+            | Self::HalfPublished { .. }
             | Self::Expired { .. }
             | Self::PastEnd { .. }
             | Self::Clean { .. }
@@ -192,6 +206,7 @@ impl KafkaLogError {
             | Self::Topic { .. }
             | Self::TakenOver { .. }
             | Self::Recounted { .. }
+            | Self::HalfPublished { .. }
             | Self::PastEnd { .. } => true,
             Self::Unreachable { .. }
             | Self::Aborted { .. }

@@ -30,7 +30,7 @@ use super::health::{Health, Tell};
 use super::progress::partition;
 use super::read::{self, Reader, SharedReader, offset_of};
 use super::settings::Settings;
-use crate::clean::batch::BatchCleaner;
+use crate::clean::batch::{BatchCleaner, CleanError};
 use crate::pipeline::chain;
 use crate::stream::{
     Append, Bounds, FOREIGN, Log, LogError, LogState, PendingRecord, Record, Recovered, Retention, Value,
@@ -242,7 +242,13 @@ impl ForeignCleaner {
         };
         let arrange = |error: ArrowError| failed(error.to_string());
         let Read { raw, places, bad } = self.read(run).map_err(arrange)?;
-        let cleaned = self.rules.clean(0, &raw).map_err(|error| failed(chain(&error)))?;
+        let cleaned = self.rules.clean(0, &raw).map_err(|error| match error {
+            CleanError::Fail { rule, row, reason } => {
+                let place = usize::try_from(row).ok().and_then(|row| places.get(row).copied()).unwrap_or_default();
+                failed(format!("offset {} breaks `{rule}`, whose action is fail: {reason}", run.offsets[place]))
+            }
+            error @ (CleanError::Expression { .. } | CleanError::Arrange { .. }) => failed(chain(&error)),
+        })?;
         let unread = unread(&bad, run, cleaned.rejects.schema_ref()).map_err(arrange)?;
         // Rows that were read count from 0; those that were not have their places already.
         let rejects = with_places(&cleaned.rejects, |row| places.get(row).copied()).map_err(arrange)?;

@@ -4,12 +4,12 @@
 //! stands in the last partition of the topic of progress, where no publisher's open transaction can hide it, and is written
 //! under the transactional id of the start only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::StreamId;
-use millstream_core::progress::{FileProgress, PublisherProgress};
+use millstream_core::progress::{FileProgress, PublisherProgress, StartedRules};
 use millstream_core::record::decode_schema;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
@@ -89,6 +89,17 @@ impl Progress {
             next.map(|(at, next)| ((at, publisher), next)).collect::<Vec<_>>()
         };
         self.publishers.iter().flat_map(of).collect()
+    }
+
+    /// Rules that files began with, of every publisher.
+    pub(super) fn rules(&self) -> Vec<StartedRules> {
+        self.publishers.values().filter_map(|kept| kept.publisher.as_ref()?.started_rules.clone()).collect()
+    }
+
+    /// Names of the files that other publishers than `index` have.
+    pub(super) fn files_of_others(&self, index: u32) -> HashSet<String> {
+        let others = self.publishers.iter().filter(|(publisher, _)| **publisher != index);
+        others.flat_map(|(_, kept)| kept.files.keys().cloned()).collect()
     }
 
     /// Takes in one record; a later one replaces an earlier one with the same key.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::ids::StreamId;
-use millstream_core::progress::{FileProgress, PublisherProgress};
+use millstream_core::progress::{FilePhase, FileProgress, PublisherProgress};
 use tracing::info;
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ pub(super) fn start(
         }
         let layout = match &progress.layout {
             Some(layout) if layout.publishers == id.count && !layout.moving => layout.clone(),
-            Some(_) | None => match settle(client, id.count) {
+            Some(_) | None => match settle(client, Some(id.count)) {
                 Ok(layout) => layout,
                 // Another process settles at the same moment: let it.
                 Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => {
@@ -109,6 +109,8 @@ fn take_place(
     }
     let known_schema = progress.publishers.values().find_map(|kept| kept.publisher.as_ref()?.known_schema.clone());
     let next_seqs = progress.next_seqs();
+    let rules = progress.rules();
+    let others = progress.files_of_others(id.index);
     let kept = progress.publishers.remove(&id.index).unwrap_or_default();
     let dedup = if client.settings.has_dedup {
         client.wait_until_stable(&client.settings.names.dedup, &own)?;
@@ -117,7 +119,7 @@ fn take_place(
         Vec::new()
     };
     let first = PublisherProgress { next_sequence: u64::from(id.index), known_schema, ..PublisherProgress::default() };
-    let recovered = Recovered { dedup, next_seqs, ..recovered(kept, first) };
+    let recovered = Recovered { dedup, next_seqs, rules, others, ..recovered(kept, first) };
     info!(publisher = id.index, publishers = id.count, stream = %layout.stream, "publishing");
     Ok(Some(Started { writer, layout: layout.clone(), recovered }))
 }
@@ -141,7 +143,7 @@ pub(super) fn make(client: &Arc<Client>) -> Result<Layout, KafkaLogError> {
         if let Some(layout) = Progress::read(client)?.layout {
             return Ok(layout);
         }
-        match settle(client, 1) {
+        match settle(client, None) {
             Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => stand_back(),
             ended => return ended,
         }
@@ -154,19 +156,21 @@ fn stand_back() {
     std::thread::sleep(Duration::from_secs(3).mul_f64(jitter()));
 }
 
-/// Makes the stream, or gives its files to another number of publishers.
-fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
+/// Makes the stream, or gives its files to another number of publishers; whoever does not publish takes any number.
+fn settle(client: &Arc<Client>, wanted: Option<u32>) -> Result<Layout, KafkaLogError> {
     let writer = Writer::open(client, &format!("millstream-{}-start", client.settings.names.rows))?;
     writer.sweep_progress()?;
     client.wait_until_stable(&client.settings.names.progress, &[partition(LAYOUT_PARTITION)])?;
     let progress = Progress::read(client)?;
     let Some(before) = progress.layout else {
+        let count = wanted.unwrap_or(1);
         let stream = StreamId(Uuid::new_v4());
         let layout = Layout { format: FORMAT, stream, publishers: count, most_publishers: count, moving: false };
         put_layout(&writer, &layout)?;
         info!(%stream, publishers = count, "stream made");
         return Ok(layout);
     };
+    let count = wanted.unwrap_or(before.publishers);
     if before.publishers == count && !before.moving {
         return Ok(before);
     }
@@ -182,8 +186,14 @@ fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
     client.wait_until_stable(&client.settings.names.progress, &all)?;
     let progress = Progress::read(client)?;
     let settled = Layout { moving: false, ..moving };
+    let moves = moves(&progress.publishers, count);
+    let half = moves.iter().find(|(_, _, file)| file.phase == FilePhase::Started);
+    if let Some((from, _, file)) = half.filter(|_| client.settings.has_dedup) {
+        // Its keys are known to its publisher only.
+        return Err(KafkaLogError::HalfPublished { file: file.file.clone(), publisher: *from, count });
+    }
     writer.begin()?;
-    for (from, to, file) in moves(&progress.publishers, count) {
+    for (from, to, file) in moves {
         writer.put_progress(from, &file_key(&file.file), None)?;
         let value = serde_json::to_vec(file).unwrap_or_default();
         writer.put_progress(to, &file_key(&file.file), Some(&value))?;
@@ -193,13 +203,15 @@ fn settle(client: &Arc<Client>, count: u32) -> Result<Layout, KafkaLogError> {
     Ok(settled)
 }
 
-/// Files that belong to another publisher from now on.
+/// Files that belong to another publisher from now on. A file that is under way stays with its publisher, who knows its rules and
+/// its keys, as long as there is one of that number.
 fn moves(publishers: &BTreeMap<u32, Kept>, count: u32) -> Vec<(u32, u32, &FileProgress)> {
     let mut moves = Vec::new();
     for (&from, kept) in publishers {
         for file in kept.files.values() {
             let to = owner(&file.file, count);
-            if to != from {
+            let stays = file.phase == FilePhase::Started && from < count;
+            if to != from && !stays {
                 moves.push((from, to, file));
             }
         }
@@ -229,7 +241,7 @@ fn transactional_id(stream: StreamId, index: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use millstream_core::progress::{FilePhase, Outcomes};
+    use millstream_core::progress::Outcomes;
 
     use super::*;
 
@@ -265,5 +277,11 @@ mod tests {
             assert_eq!(to, owner(name, 3), "{name}");
         }
         assert!(moves(&publishers, 1).is_empty());
+
+        let mut under_way = kept(&names);
+        under_way.files.values_mut().for_each(|file| file.phase = FilePhase::Started);
+        let publishers = BTreeMap::from([(1, under_way)]);
+        assert!(moves(&publishers, 3).is_empty(), "files under way stay with their publisher");
+        assert_eq!(moves(&publishers, 1).len(), names.len(), "unless there is none of its number");
     }
 }
