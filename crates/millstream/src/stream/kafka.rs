@@ -172,6 +172,7 @@ impl KafkaLog {
     async fn transact(&self, writer: Arc<Writer>, append: Append, now_millis: i64) -> Result<Offsets, LogError> {
         let index = self.publisher.map_or(0, |publisher| publisher.index);
         failpoint::hit("append.before");
+        let began = Instant::now();
         let sending = Arc::clone(&writer);
         let sent = blocking(move || Ok(sending.send(&append, index, now_millis)?)).await;
         if let Err(error) = sent {
@@ -203,6 +204,7 @@ impl KafkaLog {
             return Err(KafkaLogError::Fenced { reason }.into());
         }
         failpoint::hit("append.after");
+        debug!(millis = began.elapsed().as_millis(), "appended");
         Ok(writer.ends())
     }
 

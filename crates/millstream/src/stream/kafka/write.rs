@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::progress::Offsets;
@@ -111,10 +111,11 @@ impl Writer {
             self.put(Outgoing::plain(topic, partition(number), SWEEP_KEY, None))?;
         }
         for _ in 0..INIT_TRIES {
-            match self.producer.flush(CALL_TIMEOUT) {
-                Ok(()) => break,
-                Err(error) => self.client.health.bad(&error.to_string()),
+            self.deliver();
+            if self.producer.in_flight_count() == 0 {
+                break;
             }
+            self.client.health.bad("no answer");
         }
         if let Some(refused) = self.refused() {
             return Err(refused);
@@ -206,6 +207,7 @@ impl Writer {
     /// Tries to bring the transaction to its end. An error means that nothing of it will ever be seen (after the caller's
     /// [`Self::abort`]) or that nobody knows, and the progress on Kafka decides.
     pub(super) fn commit(&self) -> Result<Step, KafkaLogError> {
+        self.deliver();
         match self.producer.commit_transaction(CALL_TIMEOUT) {
             Ok(()) => {
                 self.client.health.good();
@@ -221,6 +223,14 @@ impl Writer {
                 })),
                 Verdict::Over => Err(self.error("commit a transaction", error)),
             },
+        }
+    }
+
+    /// Waits until what was sent is delivered, or a while. The library's own flush looks every 100 ms only.
+    fn deliver(&self) {
+        let began = Instant::now();
+        while self.producer.in_flight_count() > 0 && began.elapsed() < CALL_TIMEOUT {
+            self.producer.poll(Duration::from_millis(1));
         }
     }
 
