@@ -400,10 +400,7 @@ impl Log for KafkaLog {
     }
 
     fn join(&self) -> Result<Arc<Membership>, LogError> {
-        let membership = Arc::new(Membership::join(&self.client)?);
-        // A log joins once: a second place would have nobody who keeps it.
-        let _ = self.membership.set(Arc::clone(&membership));
-        Ok(membership)
+        Ok(Membership::join(&self.client, &self.membership)?)
     }
 
     fn state(&self) -> LogState {

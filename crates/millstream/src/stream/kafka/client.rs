@@ -41,20 +41,24 @@ impl Client {
         made.map_err(|error| KafkaLogError::Settings { reason: error.to_string() })
     }
 
+    /// A consumer with these settings beside those that all consumers have.
+    pub(super) fn consumer(&self, settings: &[(&str, &str)]) -> Result<BaseConsumer<Context>, KafkaLogError> {
+        let mut config = self.settings.consumer();
+        config.extend(settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        let made = config.create_with_context(self.context());
+        made.map_err(|error| KafkaLogError::Settings { reason: error.to_string() })
+    }
+
     /// The consumer of scans; give it back by [`Self::put_scanner`] when it is good for another.
     pub(super) fn take_scanner(&self) -> Result<BaseConsumer<Context>, KafkaLogError> {
         let kept = self.scanner.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let make = || {
-            let mut config = self.settings.consumer();
-            config
-                .set("enable.partition.eof", "true")
-                .set("fetch.wait.max.ms", "10")
-                .set("auto.offset.reset", "earliest")
-                .set("client.id", "millstream-scan");
-            let made = config.create_with_context(self.context());
-            made.map_err(|error| KafkaLogError::Settings { reason: error.to_string() })
-        };
-        kept.map_or_else(make, Ok)
+        let settings = [
+            ("enable.partition.eof", "true"),
+            ("fetch.wait.max.ms", "10"),
+            ("auto.offset.reset", "earliest"),
+            ("client.id", "millstream-scan"),
+        ];
+        kept.map_or_else(|| self.consumer(&settings), Ok)
     }
 
     pub(super) fn put_scanner(&self, scanner: BaseConsumer<Context>) {
@@ -68,10 +72,7 @@ impl Client {
         let reader = if let Some(reader) = unstable.take() {
             reader
         } else {
-            let mut config = self.settings.consumer();
-            config.set("isolation.level", "read_uncommitted").set("client.id", "millstream-marks");
-            let made = config.create_with_context(self.context());
-            made.map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?
+            self.consumer(&[("isolation.level", "read_uncommitted"), ("client.id", "millstream-marks")])?
         };
         let reader = unstable.insert(reader);
         let scanner = self.take_scanner()?;

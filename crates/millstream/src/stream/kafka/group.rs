@@ -1,8 +1,8 @@
 //! A place in a consumer group: which partitions are ours. It reads no record; the reader does, from the archive's offsets.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use millstream_core::ids::TopicPartition;
@@ -35,8 +35,8 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Asks for a place.
-    pub(super) fn join(client: &Arc<Client>) -> Result<Self, KafkaLogError> {
+    /// Asks for a place, and keeps it in `kept` for those who tell the group of offsets. To be called once for a log.
+    pub(super) fn join(client: &Arc<Client>, kept: &OnceLock<Arc<Self>>) -> Result<Arc<Self>, KafkaLogError> {
         let settings = &client.settings;
         let context = GroupContext {
             names: settings.names.clone(),
@@ -62,7 +62,10 @@ impl Membership {
         consumer
             .subscribe(received)
             .map_err(|error| client.failed(format!("join the group `{}`", settings.kafka.group), error))?;
-        Ok(Self { consumer, client: Arc::clone(client), ended: AtomicBool::new(false) })
+        let membership = Arc::new(Self { consumer, client: Arc::clone(client), ended: AtomicBool::new(false) });
+        // A second place would have nobody who keeps it.
+        let _ = kept.set(Arc::clone(&membership));
+        Ok(membership)
     }
 
     /// The partitions that the group gives us.

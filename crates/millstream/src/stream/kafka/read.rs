@@ -82,11 +82,7 @@ impl SharedReader {
 impl Reader {
     /// A reader that has no partition yet.
     pub(super) fn open(client: &Arc<Client>) -> Result<Self, KafkaLogError> {
-        let consumer: BaseConsumer<Context> = client
-            .settings
-            .consumer()
-            .create_with_context(client.context())
-            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
+        let consumer = client.consumer(&[])?;
         // Topics that the client has not heard of would be looked for once a second only.
         drop(consumer.fetch_metadata(None, CALL_TIMEOUT));
         Ok(Self {
@@ -189,10 +185,14 @@ impl Reader {
     }
 
     fn assign(&mut self, from: &Offsets) -> Result<(), KafkaLogError> {
-        let list = list(&self.client.settings, from).map_err(|error| self.failed("name partitions", error))?;
-        self.consumer.assign(&list).map_err(|error| self.failed("assign partitions", error))?;
+        self.assign_at(from)?;
         self.positions.clone_from(from);
         Ok(())
+    }
+
+    fn assign_at(&self, offsets: &Offsets) -> Result<(), KafkaLogError> {
+        let list = list(&self.client.settings, offsets).map_err(|error| self.failed("name partitions", error))?;
+        self.consumer.assign(&list).map_err(|error| self.failed("assign partitions", error))
     }
 
     /// What an error of the consumer means. `Ok`: it may pass.
@@ -248,8 +248,8 @@ impl Reader {
             }
             *offset = low.max(*offset);
         }
-        let list = list(&self.client.settings, &from).map_err(|error| self.failed("name partitions", error))?;
-        self.consumer.assign(&list).map_err(|error| self.failed("assign partitions", error))
+        // Our positions stay what the caller asked for: it does not know of the gap before the next record.
+        self.assign_at(&from)
     }
 
     /// Id of the cluster.
@@ -257,8 +257,13 @@ impl Reader {
         self.consumer.client().fetch_cluster_id(CALL_TIMEOUT)
     }
 
+    /// Lowest offset of a partition, and the one behind its last.
     fn watermarks(&self, at: TopicPartition) -> Result<(Offset, Offset), KafkaLogError> {
-        watermarks(&self.consumer, &self.client.settings, at)
+        let topic = self.client.settings.names.of(at.topic);
+        let found = self.consumer.fetch_watermarks(topic, partition(at.partition), CALL_TIMEOUT);
+        let (low, high) = found.map_err(|error| self.failed(&format!("look at the topic `{topic}`"), error))?;
+        let offset = |number| Offset(u64::try_from(number).unwrap_or_default());
+        Ok((offset(low), offset(high)))
     }
 
     /// While Kafka was not to be reached, silence says nothing: ask.
@@ -325,23 +330,6 @@ impl Reader {
     fn failed(&self, operation: &str, source: KafkaError) -> KafkaLogError {
         self.client.failed(operation, source)
     }
-}
-
-/// Lowest offset of a partition, and the one behind its last.
-pub(super) fn watermarks(
-    consumer: &BaseConsumer<Context>,
-    settings: &Settings,
-    at: TopicPartition,
-) -> Result<(Offset, Offset), KafkaLogError> {
-    let topic = settings.names.of(at.topic);
-    let found = consumer.fetch_watermarks(topic, partition(at.partition), CALL_TIMEOUT);
-    let (low, high) = found.map_err(|source| KafkaLogError::Operation {
-        operation: format!("look at the topic `{topic}`"),
-        brokers: settings.brokers(),
-        source: Box::new(source),
-    })?;
-    let offset = |number| Offset(u64::try_from(number).unwrap_or_default());
-    Ok((offset(low), offset(high)))
 }
 
 /// Watermarks of every partition.
