@@ -1,7 +1,8 @@
-"""A life of the kill test with the stages apart: two publishers share the files, receivers come and go, one archive.
+"""A life of the kill test with the stages apart: two publishers share the files, receivers come and go, one archive, one page.
 
 While rows flow, publishers and receivers are killed, told to leave, or sleep past their time-outs while another process
-takes their place; when they wake up, what they believe is theirs no longer is.
+takes their place; when they wake up, what they believe is theirs no longer is. The page is asked meanwhile whether it has each
+row once, and in the end whether its ledger says what must be there.
 """
 
 import signal
@@ -15,7 +16,20 @@ from expected import FILE, OFF, Outcomes, compute
 from kafka_life import TIMEOUT_SECONDS, KafkaLife
 from kill_life import END_SECONDS, armed
 from kill_plan import Plan
-from program import EXAMPLE, Failure, Run, adapt, registered, start, wait_until, was_killed, without
+from program import (
+    EXAMPLE,
+    Failure,
+    Run,
+    adapt,
+    address,
+    get_json,
+    query,
+    registered,
+    start,
+    wait_until,
+    was_killed,
+    without,
+)
 from reader.delta import count_rows
 
 SHARES = {
@@ -27,6 +41,7 @@ SHARES = {
     "zombie receiver": 1,
     "zombie publisher": 1,
     "more or fewer": 1,
+    "page": 1,
     "broker": 1,
 }
 MOST_PUBLISHERS = 3
@@ -35,6 +50,8 @@ MOVING = "kafka.moving"
 """The fail-point that is reached when the number of publishers changes."""
 RECEIVING = ("receive.", "archive.")
 """What the fail-points of receivers begin with."""
+ROWS_AND_DISTINCT_ROWS = """\
+SELECT sum(times), count(*) FROM (SELECT count(*) AS times FROM events GROUP BY _file, _row)"""
 
 
 @dataclass
@@ -62,6 +79,7 @@ class ApartLife(KafkaLife):
     publishers: dict[int, Stage] = field(default_factory=dict)
     receivers: list[Stage] = field(default_factory=list)
     zombies: list[Stage] = field(default_factory=list)
+    page: Stage | None = None
     started: int = 0
 
     def _settings(self, arrives: bool) -> dict[str, str]:
@@ -96,23 +114,24 @@ class ApartLife(KafkaLife):
                 self._publish(number)
             for _ in range(self.rng.randint(2, 3)):
                 self._receive()
+            self.page = self._start("page", ["serve"], None)
             if self.rng.random() < 0.8:
                 wait_until(self._all_started, END_SECONDS, "publishers and receivers started")
 
     def _all_started(self) -> bool:
         self._check()
-        stages = [*self.publishers.values(), *self.receivers]
+        stages = [*self.publishers.values(), *self.receivers, self.page]
         return all(not stage.runs or registered(self.folder, stage.run, stage.name) for stage in stages)
 
     def _publish(self, number: int, plan: Plan | None = None, name: str = "") -> Stage:
         """Starts a publisher in the place of the one with that number, by default in the same folder."""
-        arguments = ["publish", "--publisher", f"{number}/{self.count}", "--until-done"]
+        arguments = ["publish", "--publisher", f"{number}/{self.count}", "--until-done", "--json"]
         self.publishers[number] = self._start(name or f"publisher-{number}", arguments, plan)
         return self.publishers[number]
 
     def _receive(self, plan: Plan | None = None, name: str = "") -> Stage:
         """Starts one more receiver, by default with an empty folder."""
-        stage = self._start(name or self._new_name("receiver"), ["receive"], plan)
+        stage = self._start(name or self._new_name("receiver"), ["receive", "--json"], plan)
         self.receivers.append(stage)
         return stage
 
@@ -124,7 +143,7 @@ class ApartLife(KafkaLife):
         file = self.folder / f"{name}.toml"
         file.write_text(adapt(self.text, {"pipeline.data_dir": f'"./{name}"'}))
         command, *options = arguments
-        return Stage(name, start(self.folder, command, file.name, *options, "--json", environment=armed(plan), name=name))
+        return Stage(name, start(self.folder, command, file.name, *options, environment=armed(plan), name=name))
 
     def kill(self, plan: Plan) -> bool:
         self._begin()
@@ -146,6 +165,7 @@ class ApartLife(KafkaLife):
             "zombie receiver": self._zombie_receiver,
             "zombie publisher": self._zombie_publisher,
             "more or fewer": self._other_count,
+            "page": self._kill_page,
             "broker": self._broker,
         }
 
@@ -161,7 +181,7 @@ class ApartLife(KafkaLife):
         for stage in self.publishers.values():
             if stage.run.process.poll() not in (None, 0):
                 raise Failure(f"{stage.name} ended with {stage.run.process.returncode} by itself")
-        for stage in self.receivers:
+        for stage in [*self.receivers, self.page]:
             if not stage.runs:
                 raise Failure(f"{stage.name} ended with {stage.run.process.returncode} by itself")
 
@@ -304,6 +324,25 @@ class ApartLife(KafkaLife):
                 raise Failure(f"{stage.name} ended with {code} although {count} other publishers had been started")
         return True
 
+    def _kill_page(self, plan: Plan) -> bool:
+        """It has every row once, before and after."""
+        plan.detail = f"{self._rows_on_page()} rows on it"
+        self.page.run.kill()
+        self.page = self._start("page", ["serve"], None)
+        self._rows_on_page()
+        return True
+
+    def _rows_on_page(self) -> int:
+        """As many as are in `events`, which is none twice."""
+        [[rows, distinct]] = query(self._url(self.page), ROWS_AND_DISTINCT_ROWS)
+        rows = rows or 0
+        if rows != distinct:
+            raise Failure(f"`events` of {self.page.name} has {rows} rows, of which {distinct} are distinct")
+        return rows
+
+    def _url(self, stage: Stage) -> str:
+        return address(self.folder, stage.run, data_dir=stage.name)
+
     def _broker(self, plan: Plan) -> bool:
         with self._broker_away(plan) as seconds:
             time.sleep(seconds)
@@ -321,8 +360,35 @@ class ApartLife(KafkaLife):
                 raise Failure(f"{stage.name} ended with {code} in the end")
         wait_until(self._archived_all, END_SECONDS, "all rows archived", every=0.2)
         self._check()
+        for stage in [self.page, self.receivers[0]]:
+            self._await_ledger(stage)
+        wait_until(
+            lambda: self._rows_on_page() == self._expected.delivered.num_rows, END_SECONDS, "all rows on the page", every=0.2
+        )
         for stage in list(self.receivers):
             self._stop_receiver(stage)
+        self.page.run.kill()
+
+    def _await_ledger(self, stage: Stage) -> None:
+        """Every process comes to tell of every row, also of what others did."""
+        rows = {
+            "delivered": self._expected.delivered.num_rows,
+            "rejected": self._expected.rejected.num_rows,
+            "deduplicated": self._expected.duplicate.num_rows,
+            "filtered": self._expected.filtered.num_rows,
+            "in_flight": 0,
+        }
+        url, seen = self._url(stage), {}
+
+        def tells_all() -> bool:
+            ledger = get_json(url, "/api/ledger")
+            seen.update(ledger["total"], balanced=ledger["balanced"])
+            return ledger["balanced"] and all(ledger["total"][name] == count for name, count in rows.items())
+
+        try:
+            wait_until(tells_all, END_SECONDS, "the whole ledger", every=0.5)
+        except Failure as failure:
+            raise Failure(f"the ledger of {stage.name} says {seen}, it must say {rows}") from failure
 
     def _archived_all(self) -> bool:
         """Whether the archive holds as many rows as it must; which ones, the comparison in the end tells."""
@@ -339,7 +405,7 @@ class ApartLife(KafkaLife):
             raise Failure(f"`verify` ended with {code}, although the archive is what it must be")
 
     def release(self) -> None:
-        for stage in [*self.publishers.values(), *self.receivers, *self.zombies]:
-            if stage.runs:
+        for stage in [*self.publishers.values(), *self.receivers, *self.zombies, self.page]:
+            if stage is not None and stage.runs:
                 stage.run.kill()
         super().release()

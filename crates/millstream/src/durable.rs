@@ -96,6 +96,14 @@ impl Durable {
 
     /// Opens for those who only look: nothing is published or received.
     pub(crate) async fn look(config: &Config) -> Result<(Self, Recovered, Vec<PendingRecord>), PipelineError> {
+        match Self::look_once(config).await {
+            // What the archive held may have left the log while this read: a newer version of the archive tells.
+            Err(PipelineError::Refused(_)) if config.stream.kafka.is_some() => Self::look_once(config).await,
+            looked => looked,
+        }
+    }
+
+    async fn look_once(config: &Config) -> Result<(Self, Recovered, Vec<PendingRecord>), PipelineError> {
         let durable = Self::open(config, Access::Look, Arc::new(|_, _| {})).await?;
         let (recovered, pending) = durable.books().await?;
         Ok((durable, recovered, pending))

@@ -62,7 +62,11 @@ impl Survey {
     /// Reads the books once. `false` when they cannot be read: then they stay as they were, and what keeps the log from working is
     /// told by those who work with it.
     pub(crate) async fn look(&self) -> bool {
-        let looked = self.once().await;
+        let mut looked = self.once().await;
+        if looked.is_err() {
+            // What the archive held may have left the log while this read: a newer version of the archive tells.
+            looked = self.once().await;
+        }
         if let Err(error) = &looked {
             let text = chain(error);
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
