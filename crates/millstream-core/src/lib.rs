@@ -10,6 +10,7 @@ pub mod original;
 pub mod plan;
 pub mod progress;
 pub mod record;
+pub mod spark;
 pub mod status;
 pub mod types;
 pub mod units;

@@ -1,0 +1,1 @@
+//! From the expression tree to Spark SQL: node by node, with the types that the tree decided.
