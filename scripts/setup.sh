@@ -9,6 +9,7 @@
 #   strace      strace (Linux)
 #   browser     Chromium
 #   kafka       Java 17 or newer, Maven; Apache Kafka as deploy/kafka/pom.xml names it, in a cache folder
+#   spark       Java 17 or newer; Apache Spark as scripts/requirements-spark.txt names it, in a cache folder (500 MB)
 #   kcat        kcat
 set -euo pipefail
 
@@ -122,18 +123,21 @@ java_version() {
     { "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 || true; } | sed -n 's/.* version "\([0-9._]*\).*/\1/p'
 }
 
+# Java, and the Debian packages $@ if commands of theirs are missing.
 setup_java() {
-    local version missing=""
+    local version missing="$*"
     version=$(java_version)
     if [ -z "$version" ]; then
         [ -z "${JAVA_HOME:-}" ] || stop "there is no Java in JAVA_HOME, $JAVA_HOME: set it to a Java 17, or unset it"
-        missing=default-jre-headless
-        ! apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 || missing=openjdk-17-jre-headless
+        if apt-cache show openjdk-17-jre-headless >/dev/null 2>&1; then
+            missing="$missing openjdk-17-jre-headless"
+        else
+            missing="$missing default-jre-headless"
+        fi
     fi
-    command -v mvn >/dev/null || missing="$missing maven"
     if [ -n "$missing" ]; then
         [ "$(uname)" = Linux ] ||
-            stop "Java 17 and Maven are needed: on macOS run \`brew install openjdk@17 maven\`, set JAVA_HOME to what \`brew --prefix openjdk@17\` prints, then run this again"
+            stop "Java 17 is needed, for Kafka Maven too: on macOS run \`brew install openjdk@17 maven\`, set JAVA_HOME to what \`brew --prefix openjdk@17\` prints, then run this again"
         # shellcheck disable=SC2086
         install_packages $missing
         version=$(java_version)
@@ -142,7 +146,7 @@ setup_java() {
 }
 
 setup_kafka() {
-    setup_java
+    if command -v mvn >/dev/null; then setup_java; else setup_java maven; fi
     local jars=$cache/kafka-4.4.0 wanted fetched
     wanted=$(hash_of "$root/deploy/kafka/pom.xml")
     if [ "$(cat "$jars/.complete" 2>/dev/null)" != "$wanted" ]; then
@@ -182,17 +186,36 @@ archive_classes() {
     rm -rf "$folder"
 }
 
+setup_spark() {
+    setup_java
+    setup_python
+    local spark=$cache/spark-4.3.0 wanted fetched
+    wanted=$(hash_of "$root/scripts/requirements-spark.txt")
+    [ "$(cat "$spark/.complete" 2>/dev/null)" != "$wanted" ] || return 0
+    say "fetching Apache Spark into $spark (pip, 500 MB)"
+    fetched=$(mktemp -d "$cache/spark-fetching.XXXXXX")
+    # Neither kept a second time in pip's cache nor compiled: Java runs it.
+    "$("$root/scripts/venv.sh")/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
+        --target "$fetched" -r "$root/scripts/requirements-spark.txt"
+    printf '%s' "$wanted" >"$fetched/.complete"
+    chmod 755 "$fetched"
+    rm -rf "$spark"
+    # Another set-up can have been as quick: its files are the same.
+    mv "$fetched" "$spark"
+    rm -rf "${spark:?}/${fetched##*/}"
+}
+
 setup_kcat() {
     command -v kcat >/dev/null && return
     [ "$(uname)" = Linux ] || stop "kcat is missing: on macOS run \`brew install kcat\`"
     install_packages kcat
 }
 
-known="rust, dashboard, python, strace, browser, kafka, kcat"
+known="rust, dashboard, python, strace, browser, kafka, spark, kcat"
 [ $# -gt 0 ] || stop "name what to set up: $known"
 for what in "$@"; do
     case $what in
-    rust | dashboard | python | strace | browser | kafka | kcat) "setup_$what" ;;
+    rust | dashboard | python | strace | browser | kafka | spark | kcat) "setup_$what" ;;
     *) stop "\`$what\` is not known; known: $known" ;;
     esac
 done
