@@ -216,10 +216,12 @@ wait_until_up() {
 
 # Waits for the parts that were launched, each named as part:bytes of log before; if one does not come up, ends them all.
 wait_or_end() {
-    local one
+    local one names=''
+    for one in $1; do names="$names ${one%:*}"; done
     for one in $1; do
         if ! wait_until_up "${one%:*}" "${one#*:}"; then
-            for one in $1; do end_parts "${one%:*}"; done
+            # shellcheck disable=SC2086
+            end_parts $names
             exit 1
         fi
     done
