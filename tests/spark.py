@@ -165,19 +165,29 @@ def server_for_tests(folder: Path, environment: Mapping[str, str] = os.environ) 
 
 # ---- a query, as messages: spark/connect/base.proto and relations.proto, of which only these fields are needed.
 
-SESSION, USER, PLAN = 1, 2, 3
+SESSION, USER, PLAN, REQUEST_OPTION, OPERATION = 1, 2, 3, 5, 6
 """Of ExecutePlanRequest."""
 USER_ID, ROOT_RELATION, SQL, QUERY_TEXT = 1, 1, 10, 1
 """Of UserContext, Plan, Relation and SQL."""
+REATTACHABLE = b"\x0a\x02\x08\x01"
+"""A request option: `reattach_options { reattachable: true }`."""
 ARROW_BATCH, ROW_COUNT, DATA = 2, 1, 2
 """Of ExecutePlanResponse and its ArrowBatch."""
 
 
 def query(address: str, sql: str, seconds: float = QUERY_SECONDS) -> pa.Table:
-    """The rows of a query: small ones, for the whole result is one stream that nothing resumes. A failure has Spark's own words."""
+    """The rows of a query. A failure has Spark's own words."""
+    return first_stream(address, sql, reattachable=False, seconds=seconds)
+
+
+def first_stream(address: str, sql: str, reattachable: bool = True, seconds: float = QUERY_SECONDS) -> pa.Table:
+    """What the first stream of a query's answer holds: all of the result, but for `reattachable` ones, which the server ends
+    when it likes, for the client to go on with another stream."""
     to = Address.parse(address)
-    request = bytes_field(SESSION, str(uuid.uuid4()).encode()) + bytes_field(USER, bytes_field(USER_ID, b"tests"))
+    request = bytes_field(SESSION, _id()) + bytes_field(USER, bytes_field(USER_ID, b"tests"))
     request += bytes_field(PLAN, bytes_field(ROOT_RELATION, bytes_field(SQL, bytes_field(QUERY_TEXT, sql.encode()))))
+    if reattachable:
+        request += bytes_field(REQUEST_OPTION, REATTACHABLE) + bytes_field(OPERATION, _id())
     metadata = [("authorization", f"Bearer {to.token}")] if to.token else []
     batches, rows = [], 0
     with grpc.insecure_channel(to.host, options=[("grpc.max_receive_message_length", -1)]) as channel:
@@ -195,6 +205,10 @@ def query(address: str, sql: str, seconds: float = QUERY_SECONDS) -> pa.Table:
     if len(found) != rows:
         raise Failure(f"{len(found)} rows in batches that tell of {rows}")
     return found
+
+
+def _id() -> bytes:
+    return str(uuid.uuid4()).encode()
 
 
 def bytes_field(number: int, value: bytes) -> bytes:

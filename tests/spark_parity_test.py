@@ -1,0 +1,126 @@
+"""Spark and DataFusion give the same rows: `millstream parity` cleans the same files with both and finds no difference.
+
+Over the taxi example, over tables of nasty values, and over random rules on random rows.
+
+    PYTHONPATH=tests python tests/spark_parity_test.py [--seeds N] [--seed FIRST]
+    PYTHONPATH=tests python tests/spark_parity_test.py --cluster     with one master and two workers
+
+SPARK_CONNECT names a server that is there; it must see the files by the same paths.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import nasty
+from program import EXAMPLE, Failure, adapt, binary
+from spark import GivenServer, Server, server_for_tests
+
+SECONDS = 300
+options = argparse.Namespace(seeds=3, seed=random.SystemRandom().randrange(1_000_000), cluster=False)
+
+
+def parity(pipeline: Path) -> dict:
+    """What `millstream parity` says of a pipeline file; a failure with its words if it ends badly or says nothing."""
+    command = [binary(), "parity", pipeline.name, "--json"]
+    done = subprocess.run(command, cwd=pipeline.parent, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
+    (pipeline.parent / "parity.json").write_text(done.stdout)
+    (pipeline.parent / "stderr.txt").write_text(done.stderr)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "differences" not in found:
+        raise Failure(f"`millstream parity` ended with {done.returncode} and no count of differences: {done.stdout[:300]}\n{done.stderr[-2000:]}")
+    if (done.returncode == 0) != (found["differences"] == 0):
+        raise Failure(f"{found['differences']} differences and exit code {done.returncode}")
+    return found
+
+
+class Parity(unittest.TestCase):
+    server: Server | GivenServer
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(tempfile.mkdtemp(prefix="millstream-parity-"))
+        cls.failed = False
+        cls.addClassCleanup(cls.leave)
+        spark = cls.folder / "spark"
+        cls.server = Server(spark, cluster=True) if options.cluster else server_for_tests(spark)
+        cls.enterClassContext(cls.server)
+
+    @classmethod
+    def leave(cls) -> None:
+        """Runs last: the server has ended."""
+        if cls.failed:
+            print(f"kept: {cls.folder}", flush=True)
+        else:
+            shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def compare(self, pipeline: Path, rows: int) -> None:
+        """Both engines over one pipeline: no difference, and all rows of its files seen."""
+        text = adapt(pipeline.read_text(), {"clean.spark.connect": f'"{self.server.address}"'})
+        pipeline.write_text(text)
+        began = time.monotonic()
+        try:
+            found = parity(pipeline)
+            self.assertEqual(found["differences"], 0, json.dumps(found, indent=1, ensure_ascii=False)[:3000])
+            self.assertEqual(found.get("rows"), rows, "not every row was compared")
+        except BaseException:
+            type(self).failed = True
+            raise
+        print(f"{pipeline.parent.name}: {rows} rows, {time.monotonic() - began:.1f} s", flush=True)
+
+    def nasty(self, name: str, seed: int) -> None:
+        case = nasty.CASES[name](seed)
+        self.compare(case.write(self.folder / f"{name}-{seed}"), len(case.table))
+
+    def test_the_taxi_example(self):
+        folder = self.folder / "taxi"
+        shutil.copytree(EXAMPLE, folder)
+        text = (folder / "pipeline.toml").read_text()
+        (folder / "pipeline.toml").write_text(adapt(text, {"server.http": '"127.0.0.1:0"', "source.watch": "false"}))
+        self.compare(folder / "pipeline.toml", 108_500)
+
+    def test_texts_become_every_type(self):
+        self.nasty("texts", 1)
+
+    def test_integers_become_every_type(self):
+        self.nasty("integers", 1)
+
+    def test_floats_and_decimals_become_every_type(self):
+        self.nasty("numbers", 1)
+
+    def test_dates_and_times_of_every_unit(self):
+        self.nasty("times", 1)
+
+    def test_times_as_old_writers_store_them(self):
+        self.nasty("int96", 1)
+
+    def test_bytes_nested_types_and_columns_of_nothing(self):
+        self.nasty("others", 1)
+
+    def test_every_check_action_and_function(self):
+        self.nasty("rules", options.seed)
+
+    def test_random_rules_over_random_rows(self):
+        for seed in range(options.seed, options.seed + options.seeds):
+            with self.subTest(seed=seed):
+                self.nasty("random", seed)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Compares the engines.")
+    parser.add_argument("--seeds", type=int, default=options.seeds, help="how many random pipelines")
+    parser.add_argument("--seed", type=int, default=options.seed, help="the first of them")
+    parser.add_argument("--cluster", action="store_true", help="with a standalone cluster of our own")
+    _, rest = parser.parse_known_args(namespace=options)
+    print(f"seed {options.seed}", flush=True)
+    unittest.main(argv=[sys.argv[0], *rest])
