@@ -147,11 +147,13 @@ def rules(seed: int, rows: int = 400) -> Case:
     rng = random.Random(seed)
     table, types = nasty_tables.typed(rng, rows)
     entries = [f'{name} = {{ type = "{of}", on_bad = "nullify" }}' for name, of in types.items()]
+    entries[0] = 'id = { type = "int64", on_bad = "fail" }'
     sql = Sql(rng, types)
     lines = ["[clean.columns]", *entries, "", "[clean.filter]", f"keep = {toml(f'id >= 0 OR {sql.condition()}')}", "", "[clean.derive]"]
     derived = {f"d{number}": of for number, of in enumerate(SCALARS * 3)}
-    lines += [f'{name} = {{ type = "{of}", sql = {toml(sql.of_type(of))} }}' for name, of in derived.items() if of in SCALARS[:7] + SCALARS[10:]]
-    lines += ["", "[clean.rules]", *fixed_rules(), *random_rules(rng, sql, 40, ["warn", "warn", "reject"])]
+    lines += [f'{name} = {{ type = "{of}", sql = {toml(derivation(rng, sql, of, 3, 0))} }}' for name, of in derived.items()]
+    lines += [f'e{number} = {{ type = "{of}", sql = {toml(text)} }}' for number, (of, text) in enumerate(nasty_rules.EACH.values())]
+    lines += ["", "[clean.rules]", *fixed_rules(), *random_rules(rng, sql, 40, ["warn"] * 9 + ["reject"])]
     return Case("rules", table, "\n".join(lines) + "\n")
 
 
@@ -195,13 +197,19 @@ def fixed_rules() -> list[str]:
     return lines
 
 
+def derivation(rng: random.Random, sql: Sql, of: str, depth: int, strict: float) -> str:
+    """SQL for a derived column of a type. As often as `strict` says it may give what does not fit, which rejects the row."""
+    made = sql.of_type(of, depth)
+    return made if of not in NUMBERS or rng.random() < strict else f"TRY_CAST({made} AS {of})"
+
+
 def random_rules(rng: random.Random, sql: Sql, count: int, actions: list[str]) -> list[str]:
     """Rules with SQL of any kind."""
     lines = []
     for number in range(count):
         action = rng.choice(actions)
         # Few rows may be rejected by a rule, or none is left to compare.
-        condition = sql.condition() if action == "warn" else f"id < {rng.randint(200, 400)} OR {sql.condition()}"
+        condition = sql.condition() if action == "warn" else f"id < {rng.randint(250, 400)} OR {sql.condition()}"
         lines.append(f'r{number} = {{ check = {{ sql = {toml(condition)} }}, action = "{action}" }}')
     return lines
 
@@ -217,11 +225,11 @@ def made_up(seed: int, rows: int = 300) -> Case:
     sql = Sql(rng, types)
     lines = ["[clean.columns]", *(f"{name} = {{ {', '.join(parts)} }}" for name, parts in settings.items())]
     if rng.random() < 0.7:
-        lines += ["", "[clean.filter]", f"keep = {toml(f'id < {rng.randint(0, 250)} OR {sql.condition()}')}"]
+        lines += ["", "[clean.filter]", f"keep = {toml(f'id < {rng.randint(150, 300)} OR {sql.condition()}')}"]
     lines += ["", "[clean.derive]"]
     for number in range(rng.randint(3, 8)):
         of = rng.choice(["int32", "int64", "float64", "float32", "decimal(38,6)", "decimal(9,2)", "boolean", "string", "date", "timestamp"])
-        lines.append(f'd{number} = {{ type = "{of}", sql = {toml(sql.of_type(of, rng.randint(1, 4)))} }}')
+        lines.append(f'd{number} = {{ type = "{of}", sql = {toml(derivation(rng, sql, of, rng.randint(1, 4), 0.1))} }}')
     lines += ["", "[clean.rules]", *random_rules(rng, sql, rng.randint(3, 10), ["warn", "reject"])]
     return Case(f"random-{seed}", table, "\n".join(lines) + "\n")
 

@@ -13,6 +13,51 @@ INTEGERS = ["0", "1", "-1", "2", "7", "127", "128", "-128", "1000000", "21474836
 FRACTIONS = ["0.5", "-0.5", "1.5", "2.50", "0.005", "99.99", "1e0", "1.5e3", "-2e-2", "1e20"]
 COMPARISONS = ["=", "!=", "<>", "<", "<=", ">", ">="]
 
+EACH = {
+    "abs": ("float64", "abs(float)"),
+    "char_length": ("int32", "char_length(text)"),
+    "coalesce": ("string", "coalesce(text, text2, 'none')"),
+    "concat_ws": ("string", "concat_ws('-', text, text2, text3)"),
+    "date_trunc": ("timestamp", "date_trunc('month', at)"),
+    "day": ("int32", "day(day)"),
+    "extract": ("int32", "extract(year FROM at)"),
+    "hour": ("int32", "hour(at)"),
+    "length": ("int32", "length(text)"),
+    "lower": ("string", "lower(text)"),
+    "lpad": ("string", "lpad(text, 5, 'ß🙂')"),
+    "ltrim": ("string", "ltrim(text)"),
+    "minute": ("int32", "minute(at)"),
+    "month": ("int32", "month(at)"),
+    "nullif": ("float64", "float / nullif(single, 0)"),
+    "regexp_like": ("boolean", "regexp_like(text, '^[a-z]+$')"),
+    "replace": ("string", "replace(text, 'a', text2)"),
+    "rpad": ("string", "rpad(text, 3)"),
+    "rtrim": ("string", "rtrim(text)"),
+    "split_part": ("string", "split_part(text, ',', 2)"),
+    "trim": ("string", "trim(text)"),
+    "upper": ("string", "upper(text)"),
+    "year": ("int32", "year(day)"),
+    "+": ("decimal(11,2)", "amount + amount2"),
+    "-": ("int64", "number - number2"),
+    "*": ("decimal(19,4)", "amount * amount2"),
+    "/": ("float64", "number / small"),
+    "||": ("string", "text || '|' || text2"),
+    "negative": ("float64", "-float"),
+    "between": ("boolean", "float BETWEEN 0 AND 1.5"),
+    "like": ("boolean", "text NOT LIKE '%a_%'"),
+    "in": ("boolean", "text IN ('a', 'ß', '')"),
+    "in floats": ("boolean", "float NOT IN (0, 0.5, 1e300)"),
+    "is": ("boolean", "flag IS NOT TRUE OR (flag2 IS FALSE) OR text IS NULL"),
+    "case": ("decimal(12,3)", "CASE WHEN small > 3 THEN amount WHEN flag THEN 0.005 END"),
+    "case of": ("string", "CASE small WHEN 1 THEN 'one' WHEN 2 THEN 'two' ELSE text END"),
+    "cast": ("int64", "CAST(text AS bigint)"),
+    "cast to time": ("timestamp", "CAST(text AS timestamp)"),
+    "cast from time": ("date", "CAST(at AS date)"),
+    "cast to text": ("string", "CAST(amount AS varchar) || CAST(flag AS varchar) || CAST(small AS varchar)"),
+    "field": ("boolean", "nested.a > 0 AND nested.c.d IS NOT NULL"),
+}
+"""A derived column for each function and operator: its type and SQL, over the columns of `nasty_tables.typed`."""
+
 
 def toml(text: str) -> str:
     """A text as TOML writes it."""
