@@ -9,7 +9,7 @@
 #   strace      strace (Linux)
 #   browser     Chromium
 #   kafka       Java 17 or newer, Maven; Apache Kafka as deploy/kafka/pom.xml names it, in a cache folder
-#   spark       Java 17 or newer; Apache Spark as scripts/requirements-spark.txt names it, in a cache folder (500 MB)
+#   spark       Java 17 or newer; Apache Spark as scripts/requirements-spark.txt names it, in a cache folder
 #   kcat        kcat
 set -euo pipefail
 
@@ -191,18 +191,44 @@ setup_spark() {
     setup_python
     local spark=$cache/spark-4.3.0 wanted fetched
     wanted=$(hash_of "$root/scripts/requirements-spark.txt")
-    [ "$(cat "$spark/.complete" 2>/dev/null)" != "$wanted" ] || return 0
-    say "fetching Apache Spark into $spark (pip, 500 MB)"
-    fetched=$(mktemp -d "$cache/spark-fetching.XXXXXX")
-    # Neither kept a second time in pip's cache nor compiled: Java runs it.
-    "$("$root/scripts/venv.sh")/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
-        --target "$fetched" -r "$root/scripts/requirements-spark.txt"
-    printf '%s' "$wanted" >"$fetched/.complete"
-    chmod 755 "$fetched"
-    rm -rf "$spark"
-    # Another set-up can have been as quick: its files are the same.
-    mv "$fetched" "$spark"
-    rm -rf "${spark:?}/${fetched##*/}"
+    if [ "$(cat "$spark/.complete" 2>/dev/null)" != "$wanted" ]; then
+        say "fetching Apache Spark into $spark (pip, 480 MB)"
+        fetched=$(mktemp -d "$cache/spark-fetching.XXXXXX")
+        # Neither kept a second time in pip's cache nor compiled: Java runs it.
+        "$("$root/scripts/venv.sh")/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
+            --target "$fetched" -r "$root/scripts/requirements-spark.txt"
+        printf '%s' "$wanted" >"$fetched/.complete"
+        chmod 755 "$fetched"
+        rm -rf "$spark"
+        # Another set-up can have been as quick: its files are the same.
+        mv "$fetched" "$spark"
+        rm -rf "${spark:?}/${fetched##*/}"
+    fi
+    [ "$(cat "$spark/classes.java" 2>/dev/null)" = "$(java_version)" ] || archive_spark "$spark"
+}
+
+# As archive_classes, for Spark: with the classes of a query over Parquet.
+archive_spark() {
+    say "starting Apache Spark once"
+    local folder options="" address server=$root/deploy/spark/spark.sh
+    local sql="SELECT count(*), max(trim(_c)), sum(try_cast(_c AS double)) FROM (SELECT to_json(struct(*)) AS _c FROM parquet.\`$root/examples/nyc-taxi/data/yellow_tripdata_2019-01.parquet\`)"
+    folder=$(mktemp -d)
+    rm -f "$1/classes.jsa"
+    if "${JAVA_HOME:+$JAVA_HOME/bin/}java" -Xshare:on -version 2>/dev/null; then options=-XX:ArchiveClassesAtExit=$folder/classes.jsa; fi
+    address=$(SPARK_SERVER_OPTS=$options "$server" start --dir "$folder/spark") || stop "Apache Spark does not start, see above"
+    PYTHONPATH=$root/tests "$("$root/scripts/venv.sh")/bin/python" -c "import spark, sys; spark.query(*sys.argv[1:])" "$address" "$sql" ||
+        say "the first query failed, see above"
+    # Writing the archive takes longer than a stop waits at other times.
+    SPARK_STOP_SECONDS=300 "$server" stop --dir "$folder/spark"
+    if [ -f "$folder/classes.jsa" ]; then
+        cp "$folder/classes.jsa" "$1/classes.jsa.new"
+        chmod 644 "$1/classes.jsa.new"
+        mv -f "$1/classes.jsa.new" "$1/classes.jsa"
+    else
+        say "no archive of its classes was written: servers will take longer to start"
+    fi
+    java_version >"$1/classes.java"
+    rm -rf "$folder"
 }
 
 setup_kcat() {

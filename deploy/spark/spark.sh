@@ -15,15 +15,17 @@
 #   --token     clients must show it, as `;token=TOKEN` behind the address (default: none is asked for)
 #   --conf      a setting of Spark, such as spark.driver.memory=4g (default 2g) or spark.master=local[4] (default local[2])
 #   --cluster   standalone: one master and two workers with a core and 1 GB each; the server runs its queries there
-#   --part      only connect (default for kill, pause, resume), master, worker-1 or worker-2
+#   --part      only connect (default for kill, pause, resume), master, worker-1 or worker-2; `executor` for kill, pause and
+#               resume is every one that runs (one outlives its worker when that is killed)
 #
-# DIR/server tells what it is, DIR/PART/log what each part says. Spark comes from `scripts/setup.sh spark`.
+# DIR/server tells what it is, DIR/PART/log what each part says. SPARK_SERVER_OPTS is passed to the server's Java. Spark comes from `scripts/setup.sh spark`.
 set -euo pipefail
 
 cache=${MILLSTREAM_CACHE:-$HOME/.cache/millstream}
 spark=$cache/spark-4.3.0
+server_options=${SPARK_SERVER_OPTS:-}
 start_seconds=180
-stop_seconds=30
+stop_seconds=${SPARK_STOP_SECONDS:-30}
 
 say() { printf 'spark: %s\n' "$*" >&2; }
 fail() {
@@ -56,6 +58,9 @@ chosen() {
 
 # What the command line of a part's process holds, and of no other.
 mark() { echo "-Dmillstream.part=$dir/$1"; }
+
+# Java's option for the archive of Spark's classes, with which it starts in half of the time. One of another Java is passed over.
+class_archive() { [ ! -f "$spark/classes.jsa" ] || echo "-XX:SharedArchiveFile=$spark/classes.jsa"; }
 
 command_line() {
     if [ -d /proc/self ]; then
@@ -127,7 +132,8 @@ end_parts() {
 # Starts part $1 as `spark-class $2…`, in its folder and in a process group of its own, so that Ctrl-C in the terminal is not
 # meant for it. The scripts of Spark `exec`, so that the pid is Java's in the end.
 launch() {
-    local name=$1 folder=$dir/$1 class
+    local name=$1 folder=$dir/$1 class archive
+    archive=$(class_archive)
     shift
     mkdir -p "$folder"
     : >"$folder/pid"
@@ -136,9 +142,9 @@ launch() {
         cd "$folder"
         # Settings of another Spark on this machine are not meant for this one.
         for class in "${!SPARK_@}" HADOOP_CONF_DIR YARN_CONF_DIR; do unset "$class"; done
-        export SPARK_HOME=$spark/pyspark SPARK_CONF_DIR=$dir/conf SPARK_LOCAL_IP=127.0.0.1 SPARK_NO_DAEMONIZE=1
+        export SPARK_HOME=$spark/pyspark SPARK_LOCAL_IP=127.0.0.1 SPARK_NO_DAEMONIZE=1
         export SPARK_DAEMON_MEMORY=512m SPARK_WORKER_DIR=$folder/work
-        export SPARK_DAEMON_JAVA_OPTS="-Dmillstream.part=$folder -Dspark.master.rest.enabled=false"
+        export SPARK_DAEMON_JAVA_OPTS="-Dmillstream.part=$folder -Dspark.master.rest.enabled=false $archive"
         exec "$SPARK_HOME/bin/spark-class" "$@" </dev/null >>"$folder/log" 2>&1 &
         echo $! >"$folder/pid"
     )
@@ -238,7 +244,7 @@ spark.master local[2]
 spark.driver.memory 2g
 spark.driver.host 127.0.0.1
 spark.driver.bindAddress 127.0.0.1
-spark.driver.extraJavaOptions $(mark connect)
+spark.driver.extraJavaOptions $(mark connect) ${server_options:-$(class_archive)}
 spark.connect.grpc.binding.address 127.0.0.1
 spark.connect.grpc.binding.port $port
 spark.ui.enabled false
@@ -251,7 +257,7 @@ END
 spark.master spark://127.0.0.1:$((port + 1))
 spark.executor.memory 768m
 spark.executor.cores 1
-spark.executor.extraJavaOptions $(mark executor)
+spark.executor.extraJavaOptions $(mark executor) $(class_archive)
 # A query begins when both workers can take part.
 spark.scheduler.minRegisteredResourcesRatio 1.0
 END
@@ -269,7 +275,7 @@ make_server() {
     cluster=${cluster:-no}
     # The token is in here.
     umask 077
-    mkdir -p "$dir/connect/local" "$dir/conf"
+    mkdir -p "$dir/connect/local"
     settings >"$dir/connect/spark.conf"
     # Written last: a folder without it holds no server.
     printf '%s=%s\n' port "$port" cluster "$cluster" address "sc://127.0.0.1:$port" >"$dir/server.new"
@@ -333,8 +339,8 @@ status() {
 disturb() {
     need_server
     local name
-    name=$(chosen connect)
-    pid_of "$name" >/dev/null || fail "$name does not run"
+    if [ "$part" = executor ]; then name=executor; else name=$(chosen connect); fi
+    any_runs "$name" || fail "$name does not run"
     signal "$1" "$name"
     [ "$1" != KILL ] || wait_until_gone 10 "$name" || fail "$name could not be killed"
 }
