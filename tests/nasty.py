@@ -239,6 +239,8 @@ CASES: dict[str, Callable[[int], Case]] = {
     "integers": lambda seed: conversions("integers", nasty_tables.integers()),
     "numbers": lambda seed: conversions("numbers", nasty_tables.numbers()),
     "times": lambda seed: conversions("times", nasty_tables.times()),
+    "nanoseconds": lambda seed: conversions("nanoseconds", nasty_tables.nanoseconds()),
+    "clock": lambda seed: conversions("clock", nasty_tables.clock()),
     "int96": lambda seed: conversions("int96", nasty_tables.int96(), int96=True),
     "others": lambda seed: conversions("others", nasty_tables.others(random.Random(seed))),
     "rules": rules,

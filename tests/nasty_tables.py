@@ -38,21 +38,30 @@ def numbers() -> dict[str, pa.Array]:
 
 
 def times() -> dict[str, pa.Array]:
-    """Dates, times of day, and timestamps of every unit with and without a zone."""
-    days = [*values.DAYS, *values.FAR_DAYS]
+    """Dates, and timestamps of every unit but nanoseconds, with and without a zone."""
     found = {
-        "date": with_null(days, pa.date32()),
+        "date": with_null([*values.DAYS, *values.FAR_DAYS], pa.date32()),
         "date64": with_null([day * 86_400_000 for day in values.DAYS], pa.date64()),
-        "time32": with_null([0, 1, 43_200_123, 86_399_999], pa.time32("ms")),
-        "time64": with_null([0, 1, 43_200_123_456, 86_399_999_999], pa.time64("us")),
-        "time64_ns": with_null([0, 1, 999, 43_200_123_456_789, 86_399_999_999_999], pa.time64("ns")),
     }
     for suffix, zone in ZONES.items():
         found[f"time_s{suffix}"] = with_null([micros // 1_000_000 for micros in values.MICROS], pa.timestamp("s", zone))
         found[f"time_ms{suffix}"] = with_null([micros // 1_000 for micros in values.MICROS], pa.timestamp("ms", zone))
         found[f"time_us{suffix}"] = with_null(values.MICROS, pa.timestamp("us", zone))
-        found[f"time_ns{suffix}"] = with_null(values.NANOS, pa.timestamp("ns", zone))
     return found
+
+
+def nanoseconds() -> dict[str, pa.Array]:
+    """Timestamps in nanoseconds; not every reader of Parquet takes them."""
+    return {f"time_ns{suffix}": with_null(values.NANOS, pa.timestamp("ns", zone)) for suffix, zone in ZONES.items()}
+
+
+def clock() -> dict[str, pa.Array]:
+    """Times of day; not every reader of Parquet takes each unit."""
+    return {
+        "time32": with_null([0, 1, 43_200_123, 86_399_999], pa.time32("ms")),
+        "time64": with_null([0, 1, 43_200_123_456, 86_399_999_999], pa.time64("us")),
+        "time64_ns": with_null([0, 1, 999, 43_200_123_456_789, 86_399_999_999_999], pa.time64("ns")),
+    }
 
 
 def int96() -> dict[str, pa.Array]:

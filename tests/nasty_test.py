@@ -35,7 +35,7 @@ class Nasty(unittest.TestCase):
         self.assertGreater(total["delivered"], 0, f"seed {seed}: nothing is left to compare")
 
     def test_every_type_becomes_every_other(self):
-        for name in ["texts", "integers", "numbers", "times", "int96", "others"]:
+        for name in ["texts", "integers", "numbers", "times", "nanoseconds", "clock", "int96", "others"]:
             with self.subTest(name):
                 self.clean(name, 1)
 

@@ -101,6 +101,12 @@ class Parity(unittest.TestCase):
     def test_dates_and_times_of_every_unit(self):
         self.nasty("times", 1)
 
+    def test_times_in_nanoseconds(self):
+        self.nasty("nanoseconds", 1)
+
+    def test_times_of_day(self):
+        self.nasty("clock", 1)
+
     def test_times_as_old_writers_store_them(self):
         self.nasty("int96", 1)
 
