@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -28,7 +29,21 @@ struct Arguments {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
+    match run().await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => match error.downcast_ref::<spark_connect::Error>() {
+            Some(told) => {
+                println!("failed passing={} class={}", told.is_passing(), told.class().unwrap_or("none"));
+                println!("{told}");
+                Ok(ExitCode::FAILURE)
+            }
+            None => Err(error),
+        },
+    }
+}
+
+async fn run() -> Result<()> {
     let arguments = Arguments::read(std::env::args().skip(1))?;
     let begun = Instant::now();
     let options = Options { ca_file: arguments.ca_file.clone(), ..Options::default() };
