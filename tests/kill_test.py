@@ -8,6 +8,8 @@ the archive or once in rejects, with these values, duplicates and filtered rows 
 With `--log kafka` the brokers are killed too, the program sleeps past its time-outs, and the topics are read in the end;
 `--apart` runs publishers and receivers as processes of their own, `--wire` breaks the wire between program and broker.
 
+With `--engine spark` a real Spark cleans, and its server is killed and paused, too.
+
 A round is one kill. `--seed` repeats the choices of a run; moments in time stay as random as they are.
 """
 
@@ -20,21 +22,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import kafka_apart
 import kafka_life
+import kill_spark
 from kafka import Cluster, GivenCluster, cluster_for_tests
 from kafka_apart import ApartLife
 from kafka_life import KafkaLife, Place
 from kafka_proxy import Proxy
 from kill_life import Life
 from kill_plan import SHARES, Schedule
+from kill_spark import KafkaSparkLife, SparkLife
 from program import Failure, binary, failpoints, tail
 from reader import Inconsistent
+from spark import GivenServer, Server, server_for_tests
 
-ONLY_ELSEWHERE = {"embedded": "kafka.", "kafka": "embedded."}
-"""What the names of fail-points begin with that only the other log has."""
+ONLY_ELSEWHERE = {"embedded": "kafka.", "kafka": "embedded.", "datafusion": "spark."}
+"""What the names of fail-points begin with that only the other log or engine has."""
 
 
 @dataclass
@@ -44,6 +50,8 @@ class Setting:
     make: Callable[..., Life] = Life
     shares: dict[str, int] = field(default_factory=lambda: dict(SHARES))
     most_hits: int = 25
+    run_seconds: float = Life.run_seconds
+    """How long a process takes undisturbed, more or less, as long as none was seen."""
 
 
 def live(number: int, seed: int, schedule: Schedule, rounds: int, base: Path, make: Callable[..., Life]) -> tuple[int, str]:
@@ -80,7 +88,10 @@ def live(number: int, seed: int, schedule: Schedule, rounds: int, base: Path, ma
 @contextmanager
 def setting(options: argparse.Namespace, base: Path) -> Iterator[Setting]:
     """What the command line asks for; a cluster is started, and stopped in the end."""
-    if options.log == "embedded":
+    if options.engine == "spark":
+        with server_for_tests(base / "spark") as server, _with_spark(options, base, server) as chosen:
+            yield chosen
+    elif options.log == "embedded":
         yield Setting()
     elif options.wire:
         with Proxy() as proxy, Cluster(base / "kafka", options.brokers, advertised_port=proxy.port) as cluster:
@@ -90,6 +101,21 @@ def setting(options: argparse.Namespace, base: Path) -> Iterator[Setting]:
         life, shares = (ApartLife, kafka_apart.SHARES) if options.apart else (KafkaLife, kafka_life.SHARES)
         with cluster_for_tests(base / "kafka", options.brokers) as cluster:
             yield _on(Place(cluster, options.brokers), life, shares)
+
+
+@contextmanager
+def _with_spark(options: argparse.Namespace, base: Path, server: Server | GivenServer) -> Iterator[Setting]:
+    """Lives that this Spark cleans for; one that is not ours is left alive."""
+    given = isinstance(server, GivenServer)
+    shares = {kind: share for kind, share in kill_spark.SHARES.items() if kind not in kill_spark.OF_THE_SERVER or not given}
+    seconds = kill_spark.RUN_SECONDS
+    if options.log == "embedded":
+        yield Setting(partial(SparkLife, spark=server), shares, run_seconds=seconds)
+        return
+    with cluster_for_tests(base / "kafka") as cluster:
+        over_kafka = _on(Place(cluster), KafkaSparkLife, kafka_life.SHARES)
+        make, shares = partial(over_kafka.make, spark=server), over_kafka.shares | shares
+        yield Setting(make, shares, over_kafka.most_hits, seconds)
 
 
 def _on(place: Place, life: type[KafkaLife], shares: dict[str, int]) -> Setting:
@@ -105,6 +131,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=36, help="kills in all (default 36)")
     parser.add_argument("--seed", type=int, help="repeats the choices of an earlier run")
     parser.add_argument("--log", choices=["embedded", "kafka"], default="embedded", help="where rows are between the stages")
+    parser.add_argument("--engine", choices=["datafusion", "spark"], default="datafusion", help="who cleans")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="with Kafka: how many, one killed at a time")
     parser.add_argument("--apart", action="store_true", help="with Kafka: publishers and receivers as processes of their own")
     parser.add_argument("--wire", action="store_true", help="with Kafka, one broker: break the wire to it")
@@ -117,6 +144,8 @@ def parse() -> argparse.Namespace:
         parser.error("--apart, --wire and --brokers go with --log kafka")
     if options.wire and (options.apart or options.brokers > 1):
         parser.error("--wire goes with one broker and all stages in one process")
+    if options.engine == "spark" and (options.apart or options.wire or options.brokers > 1):
+        parser.error("--engine spark goes with one broker and all stages in one process")
     return options
 
 
@@ -124,6 +153,7 @@ def main() -> int:
     options = parse()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     where = {"embedded": "", "kafka": f", Kafka with {options.brokers} broker(s)"}[options.log]
+    where += ", cleaned by Spark" if options.engine == "spark" else ""
     how = ", stages apart" if options.apart else ", broken wire" if options.wire else ""
     print(f"kill test of {binary()}{where}{how}: {options.rounds} rounds, --seed {seed}", flush=True)
     base = Path(tempfile.mkdtemp(prefix="millstream-kill-", dir=options.dir))
@@ -132,10 +162,12 @@ def main() -> int:
     try:
         with setting(options, base) as chosen:
             shares = dict.fromkeys(options.kind, 1) if options.kind else chosen.shares
-            names = [name for name in failpoints() if not name.startswith(ONLY_ELSEWHERE[options.log])]
+            elsewhere = tuple(ONLY_ELSEWHERE[which] for which in (options.log, options.engine) if which in ONLY_ELSEWHERE)
+            names = [name for name in failpoints() if not name.startswith(elsewhere)]
             if not options.apart:
                 names = [name for name in names if name != kafka_apart.MOVING]
             schedule = Schedule(names, random.Random(seed), shares, options.failpoint, chosen.most_hits)
+            schedule.run_seconds = chosen.run_seconds
             # Lives without a single kill must not make it endless.
             while done < options.rounds and number < options.rounds * 2:
                 if options.seconds is not None and time.monotonic() - began > options.seconds:
