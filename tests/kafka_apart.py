@@ -283,11 +283,7 @@ class ApartLife(KafkaLife):
         zombie = self.publishers[number]
         plan.detail = str(number)
         # One that sleeps while it starts is a later starter than its replacement, and rightly takes its place.
-        wait_until(
-            lambda: registered(self.folder, zombie.run, zombie.name) or zombie.run.process.poll() is not None,
-            END_SECONDS,
-            f"{zombie.name} publishes",
-        )
+        self._await_start(zombie)
         self.zombies.append(zombie)
         zombie.run.pause()
         self._publish(number, name=self._new_name(f"publisher-{number}"))
@@ -297,6 +293,11 @@ class ApartLife(KafkaLife):
         if code not in (0, 2):
             raise Failure(f"{zombie.name} ended with {code} although another publisher {number} had been started")
         return True
+
+    def _await_start(self, stage: Stage) -> None:
+        wait_until(
+            lambda: registered(self.folder, stage.run, stage.name) or not stage.runs, END_SECONDS, f"{stage.name} publishes"
+        )
 
     def _another_count(self) -> int:
         # Fewer are refused while a file is half published whose keys only its publisher knows.
@@ -314,6 +315,9 @@ class ApartLife(KafkaLife):
         if self.rng.random() < 0.5:
             self._end_publishers()
             plan.detail += ", the old ones killed"
+        for stage in before.values():
+            # One that still starts wants its own number, and is no earlier than the others.
+            self._await_start(stage)
         self.zombies += before.values()
         self.publishers, self.count = {}, count
         for number in range(count):

@@ -14,6 +14,7 @@ mod references;
 mod rules;
 mod secrets;
 mod sections;
+mod spark;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -32,6 +33,8 @@ pub use self::kafka::{Kafka, Sasl, SaslMechanism, SecretSource, Tls};
 use self::read_clean::Mentions;
 use self::reader::Reader;
 use self::sections::Items;
+use self::spark::read_spark;
+pub use self::spark::{Spark, SparkMode};
 use crate::ids::TopicPartition;
 use crate::units;
 
@@ -52,6 +55,8 @@ pub struct Config {
     pub source: Source,
     /// `[clean]`
     pub clean: Clean,
+    /// `[clean.spark]`; none cleans with DataFusion. Not a part of [`Config::clean`], which means the same for all engines.
+    pub spark: Option<Spark>,
     /// `[stream]`
     pub stream: Stream,
     /// `[table]`
@@ -124,7 +129,8 @@ impl Config {
     /// What the document says, defaults for what is absent or was reported.
     fn read<'d>(reader: &'d Reader<'d>, document: &'d DeTable<'d>, base_dir: PathBuf) -> Self {
         let mut root = reader.root(document);
-        let [pipeline, source, clean, stream] = ["pipeline", "source", "clean", "stream"].map(|key| root.section(key));
+        let [pipeline, source, mut clean, stream] =
+            ["pipeline", "source", "clean", "stream"].map(|key| root.section(key));
         let pipeline = sections::read_pipeline(pipeline, &base_dir);
         let stream = sections::read_stream(stream, &base_dir, &pipeline.name);
         let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -135,6 +141,8 @@ impl Config {
             key: &stream.items.key,
             foreign: stream.items.kafka.foreign.as_ref().filter(|_| is_foreign),
         };
+        let spark_item = clean.take("spark");
+        let spark = spark_item.as_ref().and_then(|item| read_spark(item, &base_dir, &pipeline.data_dir));
         let clean = read_clean::read_clean(clean, &mentions);
         let table = sections::read_table(root.section("table"));
         let archive = sections::read_archive(root.section("archive"), &base_dir, &pipeline.data_dir);
@@ -157,6 +165,7 @@ impl Config {
             memory: limits.items.memory,
             http: server.items.http,
             token: server.items.token,
+            spark: spark_item,
             ..stream.items
         };
         let config = Self {
@@ -165,6 +174,7 @@ impl Config {
             pipeline,
             source: source.value,
             clean,
+            spark,
             stream: stream.value,
             table,
             archive: archive.value,

@@ -3,6 +3,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod datafusion;
+pub(crate) mod spark;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use millstream_core::plan::FilePlan;
 use tokio::sync::mpsc;
 
 use crate::source::SourceError;
-use crate::source::read::Split;
+use crate::source::read::{OpenFile, Split};
 use crate::stop::StopToken;
 
 /// A split to clean.
@@ -55,6 +56,9 @@ pub(crate) enum CleanError {
     /// A rule with the action `fail` was broken, or an expression could not be carried out: the run stops.
     #[error(transparent)]
     Rows(#[from] batch::CleanError),
+    /// Spark could not clean it: the run stops.
+    #[error(transparent)]
+    Spark(#[from] spark::SparkError),
 }
 
 /// An engine that cleans.
@@ -62,6 +66,12 @@ pub(crate) enum CleanError {
 pub(crate) trait Cleaner: Send + Sync {
     /// `datafusion` or `spark`.
     fn name(&self) -> &'static str;
+
+    /// Compressed bytes of a file that are cleaned as one split, about.
+    fn split_bytes(&self) -> u64;
+
+    /// Why it would not clean a file as the plan says; the file is quarantined then.
+    fn refuses(&self, file: &OpenFile, plan: &FilePlan) -> Option<String>;
 
     /// Cleans a split and sends what became of it. Ends early when nobody listens any more or `stop` says so. Where the plan
     /// has an action that stops the run, nothing is sent before the whole split was found to be free of such rows.

@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod number;
 mod out;
+mod parity;
 mod progress;
 mod reset;
 mod run;
@@ -76,9 +77,8 @@ enum Command {
         /// Folder for the example and its data; a second run goes on in it
         #[arg(long, default_value = "millstream-demo")]
         dir: PathBuf,
-        /// Over a real Kafka at this address instead of the embedded log
-        #[arg(long, value_name = "HOST:PORT")]
-        kafka: Option<String>,
+        #[command(flatten)]
+        instead: demo::Instead,
         /// Do not open a browser
         #[arg(long)]
         no_browser: bool,
@@ -183,6 +183,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Clean the same files with DataFusion and with Spark, and compare row by row; changes nothing
+    #[command(after_help = "Example:\n  millstream parity pipeline.toml --connect sc://127.0.0.1:15002 --files 3\n\n\
+        Ends with code 0 when both make the same of every row, otherwise with 1. Holds a file's rows in memory: `--rows` takes fewer.")]
+    Parity {
+        #[command(flatten)]
+        pipeline: PipelineFile,
+        #[command(flatten)]
+        options: parity::Options,
+    },
     /// Start over: remove the log and the state of a pipeline, asking first
     #[command(after_help = "Example:\n  millstream reset pipeline.toml --archive")]
     Reset {
@@ -226,9 +235,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
     match command {
-        Command::Demo { port, dir, kafka, no_browser } => {
-            demo::demo(&dir, port, kafka.as_deref(), !no_browser, terminal)
-        }
+        Command::Demo { port, dir, instead, no_browser } => demo::demo(&dir, port, &instead, !no_browser, terminal),
         Command::Check(pipeline) => check::check(&load(&pipeline.path)?, &pipeline.path),
         Command::Run { pipeline, until_done, json } => {
             let config = load(&pipeline.path)?;
@@ -267,6 +274,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Tail { pipeline, json } => tail::tail(&load(&pipeline.path)?, json),
         Command::Status { pipeline, json, watch } => status::status(&load(&pipeline.path)?, json, watch),
         Command::Verify { pipeline, fast, json } => verify::verify(load(&pipeline.path)?, fast, json),
+        Command::Parity { pipeline, options } => parity::parity(&load(&pipeline.path)?, options, terminal),
         Command::Reset { pipeline, archive, yes } => reset::reset(&load(&pipeline.path)?, archive, yes, terminal),
         Command::Failpoints => failpoints(),
     }

@@ -9,6 +9,7 @@ mod data_dir;
 mod durable;
 mod environment;
 mod failpoint;
+mod parity;
 mod pipeline;
 mod publishing;
 mod receive;

@@ -7,6 +7,7 @@ use millstream_core::config::Config;
 use millstream_core::ids::StreamId;
 use millstream_core::progress::Offsets;
 use millstream_core::status::{Ledger, PipelineState};
+use object_store::ObjectStore;
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use crate::archive::{self, ArchiveError};
 use crate::board::Board;
 use crate::clean::Cleaner;
 use crate::clean::datafusion::DataFusionCleaner;
+use crate::clean::spark::{Place, SparkCleaner};
 use crate::durable::{Durable, OpenArchive, open_archive};
 use crate::publishing::Publishing;
 use crate::receive::{Member, Receiver};
@@ -111,12 +113,13 @@ struct Shares {
     table: u64,
     queries: usize,
     dedup: u64,
+    spools: u64,
 }
 
 impl Shares {
     fn of(memory: u64) -> Self {
         let share = |percent: u64| memory / 100 * percent;
-        Self { table: share(40), queries: usize::try_from(share(20)).unwrap_or(usize::MAX), dedup: share(15) }
+        Self { table: share(40), queries: usize::try_from(share(20)).unwrap_or(usize::MAX), dedup: share(15), spools: share(10) }
     }
 }
 
@@ -215,11 +218,9 @@ enum Receiving {
 
 impl Stages {
     async fn open(config: &Arc<Config>, role: Role, until: Until, board: &Arc<Board>) -> Result<Self, PipelineError> {
-        let teller = Arc::clone(board);
-        let tell: Tell = Arc::new(move |level, text| teller.message(level, text));
         let publisher = role.publisher().filter(|_| !config.is_foreign());
         let access = publisher.map_or(Access::Receive, Access::Publish);
-        let durable = Durable::open(config, access, tell).await?;
+        let durable = Durable::open(config, access, teller(board)).await?;
         let (recovered, pending) = match role {
             Role::Run => durable.books().await?,
             Role::Publish(_) => (durable.log.recover().await?, Vec::new()),
@@ -337,13 +338,38 @@ fn publishing(
 ) -> Result<Publishing, PipelineError> {
     let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
     let listing = Arc::new(Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?);
-    let cleaner: Arc<dyn Cleaner> = Arc::new(DataFusionCleaner {
-        store: listing.store(),
-        batch_rows: config.batch_rows(),
-        batch_bytes: config.stream.batch_bytes,
-    });
+    let cleaner = cleaner(config, listing.store(), id, board)?;
     let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
     Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes })
+}
+
+/// Has people told on the page and by `status`.
+fn teller(board: &Arc<Board>) -> Tell {
+    let board = Arc::clone(board);
+    Arc::new(move |level, text| board.message(level, text))
+}
+
+/// The engine that the pipeline file names.
+fn cleaner(
+    config: &Config,
+    store: Arc<dyn ObjectStore>,
+    id: PublisherId,
+    board: &Arc<Board>,
+) -> Result<Arc<dyn Cleaner>, PipelineError> {
+    let Some(spark) = &config.spark else {
+        let (batch_rows, batch_bytes) = (config.batch_rows(), config.stream.batch_bytes);
+        return Ok(Arc::new(DataFusionCleaner { store, batch_rows, batch_bytes }));
+    };
+    let spools = u64::try_from(config.source.parallel_splits.get()).unwrap_or(u64::MAX);
+    let place = Place {
+        store,
+        spool_dir: config.pipeline.data_dir.join("spool"),
+        spool_bytes: usize::try_from(Shares::of(config.limits.memory).spools / spools).unwrap_or(usize::MAX),
+        owner: &format!("{}-{}", config.pipeline.name, id.index),
+        tell: teller(board),
+    };
+    let cleaner = SparkCleaner::new(spark.clone(), place);
+    cleaner.map(|cleaner| Arc::new(cleaner) as Arc<dyn Cleaner>).map_err(|error| PipelineError::Refused(chain(&error)))
 }
 
 /// Starts the stages and waits for all of them. The first error stops the others.

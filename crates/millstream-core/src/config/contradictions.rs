@@ -12,6 +12,13 @@ pub(super) fn check(config: &Config, items: &Items<'_>) {
     check_server(config, items);
     check_memory(config, items);
     check_log(config, items);
+    if let (Some(item), true) = (&items.spark, config.is_foreign()) {
+        item.mistake(
+            "`stream.kafka.foreign` rows are cleaned one by one while they are received, which Spark is not for; leave \
+             `[clean.spark]` out",
+            None,
+        );
+    }
 }
 
 fn check_partitions(config: &Config, items: &Items<'_>) {

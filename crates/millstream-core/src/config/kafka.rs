@@ -206,14 +206,14 @@ fn read_sasl<'d>(mut section: Section<'d>, base_dir: &Path) -> (Sasl, Option<Ite
     (sasl, item.filter(|_| mechanism == Some(SaslMechanism::Plain)))
 }
 
-struct ReadSecret<'d> {
+pub(super) struct ReadSecret<'d> {
     /// Either of the two settings.
     item: Option<Item<'d>>,
-    source: Option<SecretSource>,
+    pub(super) source: Option<SecretSource>,
 }
 
 /// A secret that stands in the pipeline file or in a file of its own.
-fn read_secret<'d>(
+pub(super) fn read_secret<'d>(
     section: &mut Section<'d>,
     value_key: &'static str,
     file_key: &'static str,
@@ -232,14 +232,14 @@ fn read_secret<'d>(
 fn secret(item: &Item<'_>) -> Option<Secret> {
     let value = item.text()?.value;
     if value.is_empty() || value.contains('\0') {
-        item.mistake("the password is empty or has a zero byte in it", None);
+        item.mistake("the secret is empty or has a zero byte in it", None);
         return None;
     }
     Some(Secret::new(value))
 }
 
 /// An absolute file of the local disk. A key that stands here itself is not shown.
-fn file(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
+pub(super) fn file(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
     let text = item.filled_text()?;
     if text.value.contains(PEM) {
         let problem = "this is a certificate or key itself; write it to a file and name that";

@@ -6,9 +6,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Span;
 
-/// The secrets that a pipeline file can hold.
-const SECRET_SETTINGS: [&[&str]; 3] =
-    [&["server", "token"], &["stream", "kafka", "sasl", "password"], &["stream", "kafka", "tls", "key_password"]];
+/// The settings that can hold a secret, and what stands in their place.
+const SECRET_SETTINGS: [(&[&str], &str); 5] = [
+    (&["server", "token"], "\"***\""),
+    (&["stream", "kafka", "sasl", "password"], "\"***\""),
+    (&["stream", "kafka", "tls", "key_password"], "\"***\""),
+    (&["clean", "spark", "token"], "\"***\""),
+    (&["clean", "spark", "connect"], "\"sc://***\""),
+];
 
 /// A valid pipeline file with `***` for the secrets that it can hold, and without comments, for they may hold any. It says the same.
 pub(super) fn without_secrets(text: &str, document: &DeTable<'_>) -> String {
@@ -20,7 +25,8 @@ pub(super) fn without_secrets(text: &str, document: &DeTable<'_>) -> String {
     let mut at = 0;
     for span in opaque {
         kept.push_str(&uncommented(&text[at..span.start]));
-        kept.push_str(if secrets.contains(&span) { "\"***\"" } else { &text[span.clone()] });
+        let secret = secrets.iter().find(|(secret, _)| *secret == span);
+        kept.push_str(secret.map_or(&text[span.clone()], |(_, instead)| instead));
         at = span.end;
     }
     kept + &uncommented(&text[at..])
@@ -30,7 +36,8 @@ pub(super) fn without_secrets(text: &str, document: &DeTable<'_>) -> String {
 #[derive(Default)]
 struct Outside {
     opaque: Vec<Span>,
-    secrets: Vec<Span>,
+    /// With what stands in their place.
+    secrets: Vec<(Span, &'static str)>,
 }
 
 impl Outside {
@@ -49,8 +56,8 @@ impl Outside {
             DeValue::Array(items) => items.iter().for_each(|item| self.visit_value(path, item)),
             DeValue::String(_) => {
                 self.opaque.push(value.span());
-                if SECRET_SETTINGS.contains(&path.as_slice()) {
-                    self.secrets.push(value.span());
+                if let Some((_, instead)) = SECRET_SETTINGS.iter().find(|(secret, _)| *secret == path.as_slice()) {
+                    self.secrets.push((value.span(), instead));
                 }
             }
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}

@@ -22,7 +22,6 @@ pub(super) struct Mentions<'m, 'd> {
 /// Reads `[clean]`, and checks what other sections say about its columns.
 pub(super) fn read_clean(mut section: Section<'_>, mentions: &Mentions<'_, '_>) -> Clean {
     let event_time = mentions.event_time;
-    section.refuse("spark", "this version has no Spark yet: leave `[clean.spark]` out to use DataFusion");
     let null_tokens = section.texts("null_tokens");
     let drop = section.texts("drop");
     let columns_section = section.section("columns");

@@ -14,7 +14,7 @@ use super::nearest::distance;
 const SECRET_NAMES: [&str; 3] = ["token", "password", "secret"];
 /// What else a name holds that sounds like a secret, such as settings of other Kafka clients.
 const SECRET_PARTS: [&str; 4] = ["passphrase", "passwd", "credential", "jaas"];
-/// Tables that later versions read and that hold addresses with credentials in them.
+/// Tables that hold addresses with credentials in them.
 const SECRET_TABLES: [&str; 1] = ["spark"];
 /// In names of settings with addresses, which have no credentials in them unless by mistake.
 const ADDRESSES: [&str; 3] = ["broker", "servers", "kafka"];

@@ -50,6 +50,7 @@ pub(super) struct Items<'d> {
     pub(super) archive_path: Option<Item<'d>>,
     pub(super) http: Option<Item<'d>>,
     pub(super) token: Option<Item<'d>>,
+    pub(super) spark: Option<Item<'d>>,
 }
 
 pub(super) fn read_pipeline(mut section: Section<'_>, base_dir: &Path) -> Pipeline {

@@ -3,6 +3,7 @@
 //! Only conversions that keep every value are implicit: a literal to the type of the other side, integers to wider ones,
 //! numbers to a common decimal, any number next to a float to float64, a date next to a timestamp to its midnight.
 
+use super::convert::in_calendar;
 use super::literal::{Literal, Value};
 use super::{ArithmeticOp, Expr, SqlRefusal};
 use crate::config::clean::CompareOp;
@@ -235,6 +236,11 @@ fn implicit(expr: Expr, to: ColumnType) -> Result<Expr, SqlRefusal> {
         && let Some(folded) = literal.fold(to)
     {
         return Ok(Expr::Literal(folded));
+    }
+    if from == ColumnType::Date {
+        // To a timestamp.
+        let is_known = in_calendar(&expr);
+        return Ok(expr.cast(to).only_if(is_known));
     }
     Ok(expr.cast(to))
 }

@@ -23,8 +23,8 @@ pub struct NoConversion {
 
 /// Whole numbers.
 const INTEGER: &str = r"^[+-]?[0-9]+\z";
-/// Numbers with or without a point.
-const DECIMAL: &str = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\z";
+/// Numbers with or without a point; of more digits some engine would lose track.
+const DECIMAL: &str = r"^[+-]?(?:0*[0-9]{1,38}(?:\.[0-9]{0,76})?|\.[0-9]{1,76})\z";
 /// The same, maybe with an exponent.
 const FLOAT: &str = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\z";
 const TRUE: [&str; 5] = ["true", "t", "yes", "y", "1"];
@@ -58,7 +58,10 @@ pub fn convert(expr: Expr, to: ColumnType, forms: &TimeForms) -> Result<Expr, No
             );
             Ok(expr.cast(to).only_if(in_range))
         }
-        (C::Date, C::Timestamp) | (C::Timestamp, C::Date) => Ok(expr.cast(to)),
+        (C::Date, C::Timestamp) | (C::Timestamp, C::Date) => {
+            let is_known = in_calendar(&expr);
+            Ok(expr.cast(to).only_if(is_known))
+        }
         (C::Boolean, _) if to.is_integer() => Ok(expr.cast(to)),
         (_, C::Boolean) if from.is_integer() => Ok(to_boolean(&expr, from)),
         (_, C::Text) if from.decimal_digits().is_some() => Ok(expr.cast(to)),
@@ -175,6 +178,17 @@ fn gated(expr: Expr, pattern: &'static str, to: ColumnType) -> Expr {
 
 fn matches(expr: &Expr, pattern: &Pattern) -> Expr {
     Expr::Matches { expr: Box::new(expr.clone()), pattern: pattern.clone() }
+}
+
+/// Whether a date or timestamp is within the calendar of all engines, about 259,000 years to both sides of 1970.
+pub(crate) fn in_calendar(expr: &Expr) -> Expr {
+    const DAYS: i32 = 94_900_000;
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let end = |days: i32| match expr.value_type().scalar() {
+        Some(ColumnType::Date) => Value::Days(days),
+        _ => Value::Micros(i64::from(days) * DAY_MICROS),
+    };
+    within(expr, (end(-DAYS), CompareOp::GreaterOrEqual), (end(DAYS), CompareOp::LessOrEqual))
 }
 
 /// Whether the expression lies between two values of its own type.

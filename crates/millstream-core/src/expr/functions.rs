@@ -1,6 +1,7 @@
 //! The closed list of functions: those that every engine computes alike.
 
 use super::build::{self, scalar};
+use super::convert::in_calendar;
 use super::literal::{Literal, Value};
 use super::pattern::Pattern;
 use super::{ArithmeticOp, Expr, SqlRefusal};
@@ -196,8 +197,8 @@ pub fn part(name: &str, value: Expr) -> Result<Expr, SqlRefusal> {
     };
     let timed = matches!(function, Function::Hour | Function::Minute);
     match scalar(&value)? {
-        Some(ColumnType::Timestamp) => Ok(Expr::Call { function, args: vec![value] }),
-        Some(ColumnType::Date) if !timed => Ok(Expr::Call { function, args: vec![value] }),
+        Some(ColumnType::Timestamp) => Ok(over_time(function, value)),
+        Some(ColumnType::Date) if !timed => Ok(over_time(function, value)),
         None => Ok(Expr::Literal(Literal::null(ColumnType::Int32))),
         Some(other) => Err(SqlRefusal::Types(format!("`{other}` has no {name}"))),
     }
@@ -214,10 +215,16 @@ fn truncate(name: &str, unit: &Expr, value: Expr) -> Result<Expr, SqlRefusal> {
         _ => return Err(SqlRefusal::Types(format!("`{name}` cuts to 'minute', 'hour', 'day', 'month' or 'year'"))),
     };
     match scalar(&value)? {
-        Some(ColumnType::Timestamp) | None => {}
-        Some(other) => return Err(SqlRefusal::Types(format!("`{name}` takes a timestamp, here is `{other}`"))),
+        Some(ColumnType::Timestamp) => Ok(over_time(function, value)),
+        None => Ok(Expr::Literal(Literal::null(ColumnType::Timestamp))),
+        Some(other) => Err(SqlRefusal::Types(format!("`{name}` takes a timestamp, here is `{other}`"))),
     }
-    Ok(Expr::Call { function, args: vec![value] })
+}
+
+/// A call over a date or timestamp; NULL where the calendar ends.
+fn over_time(function: Function, value: Expr) -> Expr {
+    let is_known = in_calendar(&value);
+    Expr::Call { function, args: vec![value] }.only_if(is_known)
 }
 
 fn coalesce(args: &[Expr]) -> Result<Expr, SqlRefusal> {

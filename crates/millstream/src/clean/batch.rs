@@ -3,6 +3,7 @@
 
 mod columns;
 mod emit;
+mod explain;
 mod rejects;
 #[cfg(test)]
 mod tests;
@@ -73,7 +74,8 @@ impl CleanError {
         move |source| Self::Expression { what, source }
     }
 
-    fn arrange(what: &str) -> impl FnOnce(ArrowError) -> Self + use<> {
+    /// For what Arrow says over `what`.
+    pub(crate) fn arrange(what: &str) -> impl FnOnce(ArrowError) -> Self + use<> {
         let what = what.to_owned();
         move |source| Self::Arrange { what, source }
     }
@@ -98,10 +100,27 @@ struct RuleSteps {
     clamped: Option<Arc<dyn PhysicalExpr>>,
 }
 
+/// The numbers that the rows of a batch have in their file.
+enum Numbers<'a> {
+    /// Consecutive, from this one on.
+    From(u64),
+    /// Each its own.
+    Each(&'a [u64]),
+}
+
+impl Numbers<'_> {
+    fn of(&self, row: usize) -> u64 {
+        match self {
+            Self::From(first) => first + row as u64,
+            Self::Each(numbers) => numbers[row],
+        }
+    }
+}
+
 /// A batch on its way.
 struct Under<'a> {
     raw: &'a RecordBatch,
-    first_row: u64,
+    numbers: Numbers<'a>,
     /// Typed columns, then derived ones.
     values: Vec<ArrayRef>,
     /// What rows broke, in the order in which it is told.
@@ -145,18 +164,16 @@ impl BatchCleaner {
         Ok(Self { plan, typed_schema, rule_schema, clean_schema, columns, filter, derived, rules })
     }
 
+    /// Columns of clean rows.
+    pub(crate) fn clean_schema(&self) -> &SchemaRef {
+        &self.clean_schema
+    }
+
     /// Cleans a batch of consecutive rows, the first of which has the number `first_row` in its file. `raw` holds the
     /// columns that the plan reads.
     pub(crate) fn clean(&self, first_row: u64, raw: &RecordBatch) -> Result<Cleaned, CleanError> {
         let rows = raw.num_rows();
-        let mut under = Under {
-            raw,
-            first_row,
-            values: Vec::with_capacity(self.rule_schema.fields().len()),
-            breaches: Vec::new(),
-            marks: Vec::new(),
-            bad: BooleanBuffer::new_unset(rows),
-        };
+        let mut under = self.under(raw, Numbers::From(first_row));
         self.type_columns(&mut under)?;
         let typed = batch(&self.typed_schema, under.values.clone(), rows)?;
         let passed = match &self.filter {
@@ -177,9 +194,20 @@ impl BatchCleaner {
         self.act(&mut under, &seen, &broken.acting, &delivered)?;
         Ok(Cleaned {
             rejects: rejects::batch(&self.plan, &under, &seen, &rejected)?,
-            clean: self.clean_rows(&under, &delivered)?,
+            clean: self.clean_rows(&under, first_row, &delivered)?,
             filtered,
         })
+    }
+
+    fn under<'a>(&self, raw: &'a RecordBatch, numbers: Numbers<'a>) -> Under<'a> {
+        Under {
+            raw,
+            numbers,
+            values: Vec::with_capacity(self.rule_schema.fields().len()),
+            breaches: Vec::new(),
+            marks: Vec::new(),
+            bad: BooleanBuffer::new_unset(raw.num_rows()),
+        }
     }
 
     /// Types, bad values, fills.
@@ -291,14 +319,19 @@ impl BatchCleaner {
         Ok(())
     }
 
-    fn clean_rows(&self, under: &Under<'_>, delivered: &BooleanBuffer) -> Result<RecordBatch, CleanError> {
+    fn clean_rows(
+        &self,
+        under: &Under<'_>,
+        first_row: u64,
+        delivered: &BooleanBuffer,
+    ) -> Result<RecordBatch, CleanError> {
         let rows = under.raw.num_rows();
         let from = |from: &OutputFrom| match from {
             OutputFrom::Column(place) => Arc::clone(&under.values[*place]),
             OutputFrom::Derived(place) => Arc::clone(&under.values[self.columns.len() + place]),
         };
         let mut columns: Vec<ArrayRef> = self.plan.output_from.iter().map(from).collect();
-        columns.push(Arc::new(row_numbers(under.first_row, rows)));
+        columns.push(Arc::new(row_numbers(first_row, rows)));
         let marks: ArrayRef = if under.marks.is_empty() {
             new_null_array(&text_list_type(), rows)
         } else {

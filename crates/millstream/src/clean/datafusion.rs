@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
+use millstream_core::plan::FilePlan;
 use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
 use super::{CleanError, CleanedBatch, Cleaner, Job, SplitEvent};
-use crate::source::{SourceError, read};
+use crate::source::read::{self, OpenFile};
+use crate::source::SourceError;
 use crate::stop::{Phase, StopToken};
+
+/// Compressed bytes of the row groups that make a split.
+const SPLIT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Cleans in this process.
 #[derive(Debug)]
@@ -28,6 +33,14 @@ pub(crate) struct DataFusionCleaner {
 impl Cleaner for DataFusionCleaner {
     fn name(&self) -> &'static str {
         "datafusion"
+    }
+
+    fn split_bytes(&self) -> u64 {
+        SPLIT_BYTES
+    }
+
+    fn refuses(&self, _file: &OpenFile, _plan: &FilePlan) -> Option<String> {
+        None
     }
 
     async fn clean(&self, job: Job, mut stop: StopToken) {

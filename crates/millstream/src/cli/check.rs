@@ -6,15 +6,19 @@ use millstream_core::config::Config;
 use millstream_core::plan::{FilePlan, KnownSchema};
 
 use super::client::block_on;
-use super::failure::Failure;
+use super::failure::{Failure, chain};
 use super::number::{bytes, counted};
 use super::out;
 use crate::source::list::{Listed, Listing};
+use crate::clean::spark::{check_address, refusal};
 use crate::source::{FoundFile, read};
 
 /// Prints the source files of a pipeline file that parsed.
 pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure> {
     out::line(&format!("`{}` reads well: pipeline `{}`", pipeline_file.display(), config.pipeline.name))?;
+    if let Some(spark) = &config.spark {
+        check_address(spark).map_err(|error| Failure::Refused(chain(&error)))?;
+    }
     if config.is_foreign() {
         let topic = &config.stream.topic;
         return out::line(&format!(
@@ -57,7 +61,12 @@ async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result
         let open = read::open(listing.store(), file.clone()).await;
         let plan = open.map_err(|error| error.reason()).and_then(|open| {
             let event_time = config.source.event_time.as_deref();
-            FilePlan::new(&config.clean, event_time, &known, open.metadata.schema()).map_err(|error| error.to_string())
+            let plan = FilePlan::new(&config.clean, event_time, &known, open.metadata.schema());
+            let plan = plan.map_err(|error| error.to_string())?;
+            match config.spark.as_ref().and_then(|_| refusal(&open, &plan)) {
+                Some(reason) => Err(reason),
+                None => Ok(plan),
+            }
         });
         problems.push(plan.map(|plan| known = plan.known).err());
     }

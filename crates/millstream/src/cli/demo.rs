@@ -28,11 +28,39 @@ const README: &str = include_str!("../../../../examples/nyc-taxi/README.md");
 /// Ports that are tried, one after the other.
 const PORTS: u16 = 50;
 
+/// What is used in place of what the program brings along.
+#[derive(Debug, clap::Args)]
+pub(super) struct Instead {
+    /// Over a real Kafka at this address instead of the embedded log
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// Clean with a real Spark at this address instead of DataFusion
+    #[arg(long, value_name = "sc://HOST:PORT")]
+    spark: Option<String>,
+}
+
+impl Instead {
+    /// The pipeline file of the example with it.
+    fn pipeline(&self) -> String {
+        let with_kafka = self.kafka.as_deref().map_or_else(|| PIPELINE.to_owned(), with_kafka);
+        let Some(spark) = &self.spark else { return with_kafka };
+        with_kafka.replacen("[stream]\n", &format!("[clean.spark]\nconnect = {spark:?}\n\n[stream]\n"), 1)
+    }
+
+    /// Whether the pipeline file of an earlier demo names the same.
+    fn is_in(&self, config: &Config) -> bool {
+        let kafka = config.stream.kafka.as_ref().map(|kafka| kafka.brokers.as_str());
+        let spark = config.spark.as_ref().map(|spark| spark.connect.reveal());
+        self.kafka.as_deref().is_none_or(|brokers| kafka == Some(brokers))
+            && self.spark.as_deref().is_none_or(|connect| spark == Some(connect))
+    }
+}
+
 /// Copies the example to a folder, unless it is there, and runs it until Ctrl-C.
 pub(super) fn demo(
     folder: &Path,
     port: u16,
-    kafka: Option<&str>,
+    instead: &Instead,
     browser: bool,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
@@ -40,15 +68,13 @@ pub(super) fn demo(
     if pipeline_file.exists() {
         terminal.say(&format!("going on in `{}`; remove that folder to start over", folder.display()));
     } else {
-        copy(folder, kafka)?;
+        copy(folder, &instead.pipeline())?;
         terminal.say(&format!("the example is in `{}`: pipeline.toml, data, README.md", folder.display()));
     }
     let config = load(&pipeline_file)?;
-    if let Some(brokers) = kafka
-        && config.stream.kafka.as_ref().is_none_or(|kafka| kafka.brokers != brokers)
-    {
+    if !instead.is_in(&config) {
         return Err(Failure::Refused(format!(
-            "the demo in `{}` was made for another log: name another folder with `--dir`, or remove that one",
+            "the demo in `{}` was made for another log or engine: name another folder with `--dir`, or remove that one",
             folder.display()
         )));
     }
@@ -64,7 +90,7 @@ pub(super) fn demo(
 }
 
 /// Writes the example to a folder that is not there or empty. The pipeline file comes last: it tells that all is there.
-fn copy(folder: &Path, kafka: Option<&str>) -> Result<(), Failure> {
+fn copy(folder: &Path, pipeline: &str) -> Result<(), Failure> {
     let failed = |path: &Path| {
         let path = path.display().to_string();
         move |error| Failure::Failed(format!("writing the example to `{path}`: {error}"))
@@ -78,8 +104,7 @@ fn copy(folder: &Path, kafka: Option<&str>) -> Result<(), Failure> {
         std::fs::create_dir_all(parent).map_err(failed(parent))?;
         std::fs::write(&path, &file.data).map_err(failed(&path))?;
     }
-    let pipeline = kafka.map_or_else(|| PIPELINE.to_owned(), with_kafka);
-    for (name, text) in [(README_FILE, README), (PIPELINE_FILE, pipeline.as_str())] {
+    for (name, text) in [(README_FILE, README), (PIPELINE_FILE, pipeline)] {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(failed(&path))?;
     }

@@ -20,9 +20,6 @@ use crate::supervise::{TaskError, Tasks};
 /// Cleaned batches that a split may be ahead of the publisher.
 const BATCHES_AHEAD: usize = 4;
 
-/// Compressed bytes of the row groups that make a split.
-const SPLIT_BYTES: u64 = 64 * 1024 * 1024;
-
 /// What the publisher gets, in the order of files and rows.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -124,6 +121,9 @@ impl Planner {
             PlanRefusal::Quarantine(reason) => SourceError::Read { file: name.clone(), reason },
             PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
         })?;
+        if let Some(reason) = self.cleaner.refuses(&open, &plan) {
+            return Err(SourceError::Read { file: name, reason });
+        }
         if started && progress.rules_hash.as_ref().is_some_and(|hash| *hash != plan.rules_hash) {
             let reason = "it is half published under other rules, which are not kept any more: bring the pipeline file of then back \
                           until it is finished"
@@ -157,7 +157,7 @@ impl Planner {
         let Planned { open, start, next_row } = planned;
         let plan = Arc::clone(&start.plan);
         send(work, Work::Start(Box::new(start))).await?;
-        for split in splits(&open, next_row) {
+        for split in splits(&open, next_row, self.cleaner.split_bytes()) {
             let slot = tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(Phase::Drain),
                 slot = Arc::clone(slots).acquire_owned() => slot.map_err(|_| SourceError::Closed)?,
@@ -190,7 +190,7 @@ async fn send(work: &mpsc::Sender<Work>, item: Work) -> Result<(), SourceError> 
 }
 
 /// The splits of a file that hold rows at or above `next_row`.
-fn splits(file: &Arc<OpenFile>, next_row: u64) -> Vec<Split> {
+fn splits(file: &Arc<OpenFile>, next_row: u64, split_bytes: u64) -> Vec<Split> {
     let mut splits = Vec::new();
     let groups = file.metadata.metadata().row_groups();
     let mut start = 0;
@@ -199,9 +199,8 @@ fn splits(file: &Arc<OpenFile>, next_row: u64) -> Vec<Split> {
     for (index, group) in groups.iter().enumerate() {
         rows += u64::try_from(group.num_rows()).unwrap_or(0);
         bytes += u64::try_from(group.compressed_size()).unwrap_or(0);
-        let next_bytes =
-            groups.get(index + 1).map_or(u64::MAX, |next| u64::try_from(next.compressed_size()).unwrap_or(0));
-        if bytes.saturating_add(next_bytes) > SPLIT_BYTES {
+        let next_bytes = groups.get(index + 1).map(|next| u64::try_from(next.compressed_size()).unwrap_or(0));
+        if next_bytes.is_none_or(|next| bytes.saturating_add(next) > split_bytes) {
             if let Some(wanted) = wanted(start..start + rows, next_row) {
                 splits.push(Split { file: Arc::clone(file), row_groups: first..index + 1, rows: wanted, start });
             }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,7 +15,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -132,6 +133,56 @@ pub(crate) fn rows(
         Ok((first_row, batch))
     });
     Ok(stream.boxed())
+}
+
+/// Batches of rows that need not be consecutive.
+pub(crate) type RawRows = BoxStream<'static, Result<RecordBatch, SourceError>>;
+
+/// The rows of a split that have these numbers in the file, ascending, and the schema of their batches.
+pub(crate) fn rows_at(
+    store: Arc<dyn ObjectStore>,
+    split: &Split,
+    columns: &[usize],
+    numbers: &[u64],
+) -> Result<(RawRows, SchemaRef), SourceError> {
+    let found = split.file.found.clone();
+    let reader = FileReader { store, found: found.clone(), e_tag: split.file.e_tag.clone() };
+    let metadata = split.file.metadata.clone();
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.iter().copied());
+    let (groups, selection) = selection(&metadata, numbers);
+    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+        .with_row_groups(groups)
+        .with_row_selection(selection)
+        .with_projection(mask)
+        .build()
+        .map_err(|source| parquet_error(&found, &source))?;
+    let schema = Arc::clone(stream.schema());
+    let stream = stream.map(move |batch| batch.map_err(|source| parquet_error(&found, &source)));
+    Ok((stream.boxed(), schema))
+}
+
+/// The row groups that have rows with these numbers, and these rows of them.
+fn selection(metadata: &ArrowReaderMetadata, mut numbers: &[u64]) -> (Vec<usize>, RowSelection) {
+    let (mut groups, mut selectors) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for (index, group) in metadata.metadata().row_groups().iter().enumerate() {
+        let end = start + u64::try_from(group.num_rows()).unwrap_or_default();
+        let (inside, rest) = numbers.split_at(numbers.partition_point(|&number| number < end));
+        numbers = rest;
+        if !inside.is_empty() {
+            groups.push(index);
+            let count = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
+            let mut at = start;
+            for run in inside.chunk_by(|left, right| left + 1 == *right) {
+                selectors.push(RowSelector::skip(count(at, run[0])));
+                selectors.push(RowSelector::select(run.len()));
+                at = run[0] + run.len() as u64;
+            }
+            selectors.push(RowSelector::skip(count(at, end)));
+        }
+        start = end;
+    }
+    (groups, selectors.into())
 }
 
 /// Reads ranges of one file, as long as it is in the state in which its footer was read.

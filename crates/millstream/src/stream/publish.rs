@@ -348,7 +348,7 @@ impl Publisher {
                 self.quarantine(sequence, error.reason(), pending);
                 Ok(0)
             }
-            Some(SplitEvent::Failed(source @ CleanError::Rows(_))) => {
+            Some(SplitEvent::Failed(source @ (CleanError::Rows(_) | CleanError::Spark(_)))) => {
                 Err(PublishError::Clean { file: name, source: Box::new(source) })
             }
         }

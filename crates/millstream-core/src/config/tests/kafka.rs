@@ -302,12 +302,12 @@ fn a_password_stands_in_one_place() {
     11 | password_file = ***
        |                 ^^^
     ");
-    assert_snapshot!(errors_after_brokers(&format!("{login}password = \"${{EMPTY}}\"\n")), @r"
-    pipeline.toml:10:12: stream.kafka.sasl.password: the password is empty or has a zero byte in it
+    assert_snapshot!(errors_after_brokers(&format!("{login}password = \"${{EMPTY}}\"\n")), @r#"
+    pipeline.toml:10:12: stream.kafka.sasl.password: the secret is empty or has a zero byte in it
        |
     10 | password = ***
        |            ^^^
-    ");
+    "#);
     assert!(errors_after_brokers(&format!("{login}password = \"a\\u0000\"\n")).contains("has a zero byte in it"));
     let key = "[stream.kafka.tls]\ncertificate = \"a\"\nkey = \"b\"\nkey_password = \"c\"\nkey_password_file = \"d\"\n";
     assert!(errors_after_brokers(key).contains("`key_password` and `key_password_file` are both there"));

@@ -168,6 +168,8 @@ column = "password#" # it's hunter2
 action = "warn"
 [clean.rules."r\"#".check.range] # "hunter2
 min = 1
+[clean.spark]
+connect = "sc://a:1/;token=hunter2"
 [stream.kafka]
 brokers = "localhost:1"
 tls = { certificate = "a", key = "b", key_password = "hunter2" }
@@ -195,6 +197,8 @@ hunter2""" # hunter2"##;
     action = "warn"
     [clean.rules."r\"#".check.range]
     min = 1
+    [clean.spark]
+    connect = "sc://***"
     [stream.kafka]
     brokers = "localhost:1"
     tls = { certificate = "a", key = "b", key_password = "***" }

@@ -1,6 +1,7 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::config::SparkMode;
 
 #[test]
 fn names_take_letters_digits_and_few_others() {
@@ -222,12 +223,43 @@ fn an_address_needs_ip_and_port() {
 }
 
 #[test]
-fn spark_is_refused_by_name() {
-    let text = "[clean.spark]\nconnect = \"sc://host:15002/;token=abc\"\n";
+fn spark_is_named_by_its_address_and_the_paths_that_it_sees() {
+    let text = "[clean.spark]\nconnect = \"sc://host:15002/;token=abc\"\nmode = \"staged\"\n\
+                path_on_cluster = { \"/data\" = \"s3a://lake/\", \"/data/a\" = \"/mnt/a\" }\n";
+    let spark = parse(&format!("{LEAST}{text}")).spark.unwrap();
+    assert_eq!(spark.connect.reveal(), "sc://host:15002/;token=abc");
+    assert_eq!(spark.mode, SparkMode::Staged);
+    assert!(spark.staging.ends_with("millstream-data/staging"));
+    assert_eq!(spark.on_cluster(Path::new("/data/b/c.parquet")), "s3a://lake/b/c.parquet");
+    assert_eq!(spark.on_cluster(Path::new("/data/a/c.parquet")), "/mnt/a/c.parquet");
+    assert_eq!(spark.on_cluster(Path::new("/database/c.parquet")), "/database/c.parquet");
+}
+
+#[test]
+fn what_is_wrong_with_spark_is_told_without_its_token() {
+    let text = "[clean.spark]\nconnect = \"spark://host:7077/;token=abc\"\nmode = \"fast\"\ndirect_bytes = \"1KiB\"\n";
     assert_snapshot!(errors_after_least(text), @r#"
-    pipeline.toml:5:1: clean.spark: this version has no Spark yet: leave `[clean.spark]` out to use DataFusion
+    pipeline.toml:6:11: clean.spark.connect: this is not the address of a Spark Connect server; allowed: sc://host:port, such as "sc://spark.example.org:15002/;token=${SPARK_TOKEN}"
       |
-    5 | [clean.spark]
+    6 | connect = ***
+      |           ^^^
+
+    pipeline.toml:7:8: clean.spark.mode: unknown mode `fast`; allowed: direct, staged
+      |
+    7 | mode = ***
+      |        ^^^
+
+    pipeline.toml:8:16: clean.spark.direct_bytes: out of range; allowed: 1MiB to 1GiB
+      |
+    8 | direct_bytes = ***
+      |                ^^^
+    "#);
+    let text = "[clean.spark]\nconnect = \"sc://a:1\"\n[clean.columns]\na = { type = \"int64\" }\n[stream]\nformat = \"json\"\n\
+                kafka = { brokers = \"a:1\", foreign = true }\n";
+    assert_snapshot!(errors_of(&format!("[pipeline]\nname = \"taxi\"\n{text}")), @r#"
+    pipeline.toml:3:1: clean.spark: `stream.kafka.foreign` rows are cleaned one by one while they are received, which Spark is not for; leave `[clean.spark]` out
+      |
+    3 | [clean.spark]
       | ^^^^^^^^^^^^^
     "#);
 }

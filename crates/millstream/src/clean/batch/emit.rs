@@ -208,9 +208,16 @@ fn emit_call(function: Function, args: &[Expr]) -> Sql {
             DataType::Int32,
         )
     };
-    let cut = |unit: &str| {
-        let timestamp = ColumnType::Timestamp.arrow_type();
-        try_cast(datetime::date_trunc().call(vec![lit(unit), emit_as(&args[0], &timestamp)]), timestamp)
+    // Not `date_trunc`, which knows no times that do not fit nanoseconds.
+    let cut = |micros: i64| {
+        let time = try_cast(emit(&args[0]), DataType::Int64);
+        let rest = |value: Sql| binary_expr(value, Operator::Modulo, lit(micros));
+        let rest = rest(binary_expr(rest(time.clone()), Operator::Plus, lit(micros)));
+        try_cast(binary_expr(time, Operator::Minus, rest), ColumnType::Timestamp.arrow_type())
+    };
+    let first_day = |month: Sql| {
+        let first = datetime::make_date().call(vec![part("year"), month, lit(1)]);
+        try_cast(first, ColumnType::Timestamp.arrow_type())
     };
     match function {
         Function::Lower => text(string::lower()),
@@ -248,10 +255,10 @@ fn emit_call(function: Function, args: &[Expr]) -> Sql {
         Function::Day => part("day"),
         Function::Hour => part("hour"),
         Function::Minute => part("minute"),
-        Function::TruncateMinute => cut("minute"),
-        Function::TruncateHour => cut("hour"),
-        Function::TruncateDay => cut("day"),
-        Function::TruncateMonth => cut("month"),
-        Function::TruncateYear => cut("year"),
+        Function::TruncateMinute => cut(60_000_000),
+        Function::TruncateHour => cut(3_600_000_000),
+        Function::TruncateDay => cut(86_400_000_000),
+        Function::TruncateMonth => first_day(part("month")),
+        Function::TruncateYear => first_day(lit(1)),
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn batch(
     let (mut numbers, mut rules, mut reasons, mut originals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in rejected.set_indices() {
         let broken = || under.breaches.iter().filter(|breach| breach.rows.value(row));
-        numbers.push(i64::try_from(under.first_row + row as u64).unwrap_or(i64::MAX));
+        numbers.push(i64::try_from(under.numbers.of(row)).unwrap_or(i64::MAX));
         rules.push(broken().map(|breach| breach.what.rule(plan)).collect());
         reasons.push(broken().map(|breach| breach.what.reason(plan, under.raw, Some(seen), row)).collect());
         originals.push(row_json(under.raw, row));
@@ -102,7 +102,7 @@ pub(super) fn fail(plan: &FilePlan, under: &Under<'_>, seen: Option<&RecordBatch
     let row = breach.rows.set_indices().next().unwrap_or_default();
     CleanError::Fail {
         rule: breach.what.rule(plan),
-        row: under.first_row + row as u64,
+        row: under.numbers.of(row),
         reason: breach.what.reason(plan, under.raw, seen, row),
     }
 }

@@ -1,0 +1,294 @@
+//! The engine of a cluster: Apache Spark, driven over Spark Connect.
+//!
+//! Spark cleans a file with one query and says which rows break what. Its answer is spooled whole and checked against the
+//! query's own counts before a row of it goes on, so that a result that was cut short cannot pass for a whole one. Why rows are
+//! rejects, and what they held, is told here, from the file itself.
+
+mod deliver;
+mod query;
+mod session;
+mod spool;
+mod staged;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millstream_core::config::{Spark, SparkMode};
+use millstream_core::plan::FilePlan;
+use millstream_core::spark::Refusal;
+use millstream_core::status::MessageLevel;
+use object_store::ObjectStore;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use self::deliver::deliver;
+use self::query::Ask;
+use self::session::Sessions;
+use self::spool::{Spool, Spooled};
+use self::staged::Staging;
+use super::batch::BatchCleaner;
+use super::{CleanError, Cleaner, Job, SplitEvent};
+use crate::pipeline::chain;
+use crate::source::read::{OpenFile, as_it_is_now};
+use crate::source::SourceError;
+use crate::stop::{Phase, StopToken};
+use crate::stream::kafka::Tell;
+
+/// Shortest and longest pause before Spark is asked again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Why Spark did not clean a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SparkError {
+    /// The connection string, or a secret for it, is not usable.
+    #[error("`clean.spark.{setting}`: {reason}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Spark would not treat the file as DataFusion does.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The cluster does not see the file.
+    #[error(
+        "Spark does not find `{path}` ({class}): name the folder as the cluster sees it in `[clean.spark.path_on_cluster]`, or put \
+         the files on storage that it shares"
+    )]
+    Unseen {
+        /// The path that it was asked for.
+        path: String,
+        /// Spark's name for the condition.
+        class: String,
+    },
+    /// Spark, or the way to it.
+    #[error("Spark at {endpoint}")]
+    Spark {
+        /// The server, without secrets.
+        endpoint: String,
+        /// What it says.
+        source: spark_connect::Error,
+    },
+    /// Spark did not answer for longer than it is waited for.
+    #[error("gave up after {} s (`clean.spark.patience`)", waited.as_secs())]
+    GaveUp {
+        /// How long.
+        waited: Duration,
+        /// What happened last.
+        source: Box<SparkError>,
+    },
+    /// The answer is not what was asked for.
+    #[error("the answer of Spark cannot be true, and nothing of it was taken: {0}")]
+    Untrue(String),
+    /// The answer could not be kept until it was checked, or a staged file cannot be read.
+    #[error("`{path}` cannot be written or read while an answer of Spark is checked")]
+    Spool {
+        /// A file or folder.
+        path: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl SparkError {
+    /// Whether asking again, in a new session, may help.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Spark { source, .. } => source.is_passing(),
+            Self::Untrue(_) => true,
+            Self::Setting { .. }
+            | Self::Refused(_)
+            | Self::Unseen { .. }
+            | Self::GaveUp { .. }
+            | Self::Spool { .. } => false,
+        }
+    }
+
+    fn spool(path: &Path) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| Self::Spool { path, source }
+    }
+}
+
+/// Cleans with Spark.
+pub(crate) struct SparkCleaner {
+    settings: Spark,
+    store: Arc<dyn ObjectStore>,
+    sessions: Sessions,
+    staging: Staging,
+    spool_dir: PathBuf,
+    spool_bytes: usize,
+    tell: Tell,
+}
+
+/// What a cleaner is made of.
+pub(crate) struct Place<'a> {
+    /// The store that files are in.
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Folder for answers that are larger than `spool_bytes`.
+    pub(crate) spool_dir: PathBuf,
+    /// Bytes of an answer that are kept in memory.
+    pub(crate) spool_bytes: usize,
+    /// Stands for this publisher among those that share a staging folder.
+    pub(crate) owner: &'a str,
+    /// Hears of trouble.
+    pub(crate) tell: Tell,
+}
+
+impl SparkCleaner {
+    /// Takes the settings; the first file connects. What an earlier process of this owner left in the staging folder is removed.
+    pub(crate) fn new(settings: Spark, place: Place<'_>) -> Result<Self, SparkError> {
+        let Place { store, spool_dir, spool_bytes, owner, tell } = place;
+        let sessions = Sessions::new(&settings)?;
+        let staging = Staging::new(&settings, owner)?;
+        std::fs::create_dir_all(&spool_dir).map_err(|source| SparkError::spool(&spool_dir)(source.into()))?;
+        Ok(Self { settings, store, sessions, staging, spool_dir, spool_bytes, tell })
+    }
+
+    /// What Spark answers, checked; none if the answer is not wanted any more.
+    async fn ask(&self, job: &Job, stop: &mut StopToken) -> Result<Option<Spooled>, CleanError> {
+        let began = Instant::now();
+        let mut tries = 0;
+        let file = &job.split.file.found.file;
+        let path = PathBuf::from(format!("/{}", job.split.file.found.location));
+        let mut ask = Ask::new(job, self.settings.on_cluster(&path))?;
+        let mut is_staged = self.settings.mode == SparkMode::Staged || ask.bytes > self.settings.direct_bytes;
+        loop {
+            let answer = self.once(&mut ask, is_staged, job, stop).await;
+            let error = match answer {
+                Ok(spooled) => {
+                    if tries > 0 {
+                        let text = format!("Spark answers again, after {} s", began.elapsed().as_secs());
+                        (self.tell)(MessageLevel::Info, text);
+                    }
+                    return Ok(spooled);
+                }
+                Err(CleanError::Spark(error)) => error,
+                Err(error) => return Err(error),
+            };
+            if !is_staged && query::is_too_large(&error) {
+                info!(%file, "the answer is more than Spark's driver carries; staging it");
+                is_staged = true;
+                continue;
+            }
+            if !error.is_passing() {
+                return Err(query::whose_fault(error, &ask.path, file));
+            }
+            let waited = began.elapsed();
+            if waited > self.settings.patience {
+                return Err(SparkError::GaveUp { waited, source: Box::new(error) }.into());
+            }
+            warn!(%file, error = chain(&error), "Spark did not clean a file; trying again");
+            if tries == 0 {
+                let text = format!("Spark did not clean `{file}`, which is tried again: {}", chain(&error));
+                (self.tell)(MessageLevel::Warn, text);
+            }
+            self.sessions.forget().await;
+            tries += 1;
+            let pause = PAUSES.0.saturating_mul(1 << tries.min(8)).min(PAUSES.1).mul_f64(0.5 + crate::clock::jitter() / 2.0);
+            tokio::select! {
+                () = stop.reached(Phase::Drain) => return Ok(None),
+                () = job.batches.closed() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Asks once.
+    async fn once(
+        &self,
+        ask: &mut Ask,
+        is_staged: bool,
+        job: &Job,
+        stop: &mut StopToken,
+    ) -> Result<Option<Spooled>, CleanError> {
+        let session = self.sessions.get().await?;
+        let staged = is_staged.then(|| self.staging.folder());
+        let plan = match &staged {
+            None => ask.answer(),
+            Some(folder) => ask.stage(self.settings.on_cluster(folder.path())),
+        };
+        let mut spool = Spool::new(&self.spool_dir, self.spool_bytes);
+        let mut execution = session.execute(plan);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stop.reached(Phase::Drain) => None,
+                () = job.batches.closed() => None,
+                next = execution.next() => Some(next),
+            };
+            let Some(next) = next else {
+                execution.cancel().await;
+                return Ok(None);
+            };
+            match next.map_err(|source| self.sessions.error(source))? {
+                Some(batch) if staged.is_none() => spool.put(&batch)?,
+                // A command answers with nothing of interest.
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let metrics = query::Counts::of(execution.metrics())?;
+        if let Some(folder) = staged {
+            folder.read(|batch| spool.put(batch))?;
+        }
+        let spooled = spool.finish()?;
+        query::check(job, &metrics, &spooled)?;
+        if let Some((row, kind)) = metrics.fails {
+            return Err(deliver::fail(&self.store, job, row, kind).await?);
+        }
+        Ok(Some(spooled))
+    }
+
+    async fn cleaned(&self, job: &Job, mut stop: StopToken) -> Result<(), CleanError> {
+        let Some(spooled) = self.ask(job, &mut stop).await? else { return Ok(()) };
+        let rules = BatchCleaner::new(Arc::clone(&job.plan))?;
+        tokio::select! {
+            () = stop.reached(Phase::Abort) => Ok(()),
+            delivered = deliver(&self.store, job, &rules, spooled) => delivered,
+        }
+    }
+}
+
+#[async_trait]
+impl Cleaner for SparkCleaner {
+    fn name(&self) -> &'static str {
+        "spark"
+    }
+
+    fn split_bytes(&self) -> u64 {
+        // A query is for a whole file: Spark divides it among its executors.
+        u64::MAX
+    }
+
+    fn refuses(&self, file: &OpenFile, plan: &FilePlan) -> Option<String> {
+        refusal(file, plan)
+    }
+
+    async fn clean(&self, job: Job, stop: StopToken) {
+        if let Err(error) = self.cleaned(&job, stop).await {
+            // Nobody listens when the publisher has given the file up.
+            let _ = job.batches.send(SplitEvent::Failed(error)).await;
+        }
+    }
+}
+
+/// Why Spark would not clean a file as its plan says.
+pub(crate) fn refusal(file: &OpenFile, plan: &FilePlan) -> Option<String> {
+    query::query(file, plan, 0..file.rows()).err().map(|refusal| refusal.to_string())
+}
+
+/// Whether the address of Spark, and what it is reached with, can be used at all; does not connect.
+pub(crate) fn check_address(settings: &Spark) -> Result<(), SparkError> {
+    Sessions::new(settings).map(|_| ())
+}
+
+/// That the file was in the state in which its footer was read all the while that Spark read it.
+async fn check_unchanged(store: &dyn ObjectStore, job: &Job) -> Result<(), SourceError> {
+    let file = &job.split.file.found;
+    let now = as_it_is_now(store, file.clone()).await?;
+    if now == *file { Ok(()) } else { Err(SourceError::Changed { file: file.file.to_string() }) }
+}

@@ -1,0 +1,203 @@
+//! What Spark is asked for a file, and whether its answer agrees with the counts that it made on the way.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use arrow::datatypes::DataType;
+use millstream_core::plan::FilePlan;
+use millstream_core::spark::Refusal;
+use millstream_core::spark::query::{
+    Layer, METRIC_DELIVERED, METRIC_FAIL_ROW, METRIC_FAIL_WHAT, METRIC_FILTERED, METRIC_REJECTED, METRIC_ROWS, Named,
+    OBSERVED, Query,
+};
+use millstream_core::spark::schema::{Leaf, Physical};
+use parquet::basic::Type;
+use spark_connect::{Expression, Metrics, Order, Plan, Relation, SaveMode};
+
+use super::SparkError;
+use super::spool::Spooled;
+use crate::clean::{CleanError, Job};
+use crate::source::SourceError;
+use crate::source::read::OpenFile;
+
+/// Column with the number of a row.
+pub(super) const ROW: &str = "_row";
+/// Column with what a rejected row broke.
+pub(super) const BROKEN: &str = "_broken";
+/// Column with the marks of a delivered row.
+pub(super) const MARKS: &str = "_marks";
+
+/// The query of a file.
+pub(super) struct Ask {
+    /// The file as the cluster sees it.
+    pub(super) path: String,
+    /// About how many bytes the answer has as Arrow batches.
+    pub(super) bytes: u64,
+    query: Query,
+}
+
+impl Ask {
+    /// The query for a job whose file the cluster has at `path`.
+    pub(super) fn new(job: &Job, path: String) -> Result<Self, SparkError> {
+        let query = query(&job.split.file, &job.plan, job.split.rows.clone())?;
+        Ok(Self { path, bytes: bytes(job), query })
+    }
+
+    /// Asks for the rows, in their order.
+    pub(super) fn answer(&self) -> Plan {
+        Plan::from(self.relation())
+    }
+
+    /// Has the rows written to a folder, in their order.
+    pub(super) fn stage(&self, folder: String) -> Plan {
+        Plan::write_parquet(self.relation(), folder, SaveMode::ErrorIfExists, [("compression", "zstd")])
+    }
+
+    fn relation(&self) -> Relation {
+        let no_options: [(&str, &str); 0] = [];
+        let read = Relation::read_parquet([escaped(&self.path)], Some(&self.query.schema), no_options);
+        let layered = self.query.layers.iter().fold(read, |relation, layer| match layer {
+            Layer::Project(columns) => relation.project(columns.iter().map(named)),
+            Layer::Filter(condition) => relation.filter(condition.as_str()),
+            Layer::Observe { name, metrics } => relation.observe(name, metrics.iter().map(named)),
+        });
+        layered.sort([Order::ascending(ROW)])
+    }
+}
+
+/// The query of rows of a file, or why there is none.
+pub(super) fn query(file: &OpenFile, plan: &FilePlan, rows: Range<u64>) -> Result<Query, Refusal> {
+    let parquet = file.metadata.parquet_schema();
+    let leaves: Vec<Leaf> = (0..parquet.num_columns())
+        .map(|leaf| {
+            let physical = match parquet.column(leaf).physical_type() {
+                Type::INT32 => Physical::Int32,
+                Type::INT64 => Physical::Int64,
+                Type::INT96 => Physical::Int96,
+                Type::BOOLEAN | Type::FLOAT | Type::DOUBLE | Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY => {
+                    Physical::Other
+                }
+            };
+            Leaf { root: parquet.get_column_root_idx(leaf), physical }
+        })
+        .collect();
+    Query::new(plan, &leaves, rows)
+}
+
+fn named(column: &Named) -> Expression {
+    Expression::sql(&column.sql).named(&column.alias)
+}
+
+/// A path in which nothing stands for something else.
+fn escaped(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for letter in path.chars() {
+        if "{}[]*?\\".contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
+
+/// Arrow bytes of the clean rows of a file, by its footer: fixed widths as they are, others as they are packed in the file.
+fn bytes(job: &Job) -> u64 {
+    let rows = job.split.rows.end - job.split.rows.start;
+    let file = job.split.file.metadata.metadata();
+    let packed: u64 =
+        file.row_groups().iter().map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default()).sum();
+    let width = |of: &DataType| of.primitive_width().map_or(8, |width| width as u64);
+    let fixed: u64 = job.plan.output.fields().iter().map(|field| width(field.data_type())).sum();
+    let varies = job.plan.output.fields().iter().any(|field| field.data_type().primitive_width().is_none());
+    rows.saturating_mul(fixed + 8) + if varies { packed } else { 0 }
+}
+
+/// What Spark counted on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Rows read.
+    pub(super) rows: u64,
+    /// Rows that passed.
+    pub(super) delivered: u64,
+    /// Rows that did not.
+    pub(super) rejected: u64,
+    /// Rows that the filter left out.
+    pub(super) filtered: u64,
+    /// The first row that breaks what must not be broken, and what that is.
+    pub(super) fails: Option<(u64, usize)>,
+}
+
+impl Counts {
+    /// The counts among all metrics of a query.
+    pub(super) fn of(metrics: &BTreeMap<String, Metrics>) -> Result<Self, SparkError> {
+        let of_query = metrics.get(OBSERVED);
+        let number = |name: &str| of_query.and_then(|metrics| metrics.get(name)).and_then(spark_connect::Value::as_integer);
+        let count = |name: &str| {
+            let count = number(name).and_then(|number| u64::try_from(number).ok());
+            count.ok_or_else(|| SparkError::Untrue(format!("it does not tell `{name}`")))
+        };
+        let fails = number(METRIC_FAIL_ROW).zip(number(METRIC_FAIL_WHAT));
+        Ok(Self {
+            rows: count(METRIC_ROWS)?,
+            delivered: count(METRIC_DELIVERED)?,
+            rejected: count(METRIC_REJECTED)?,
+            filtered: count(METRIC_FILTERED)?,
+            fails: fails.map(|(row, kind)| (row.cast_unsigned(), usize::try_from(kind).unwrap_or(usize::MAX))),
+        })
+    }
+}
+
+/// That an answer is whole: all rows of the file were looked at, and those that arrived are those that were counted.
+pub(super) fn check(job: &Job, counts: &Counts, spooled: &Spooled) -> Result<(), SparkError> {
+    let wanted = &job.split.rows;
+    let untrue = |text: String| Err(SparkError::Untrue(text));
+    let seen = &spooled.seen;
+    let rejected = seen.rejected.len() as u64;
+    if counts.rows != wanted.end - wanted.start {
+        return untrue(format!("{} rows were read, the footer tells of {}", counts.rows, wanted.end - wanted.start));
+    }
+    if counts.rows != counts.delivered + counts.rejected + counts.filtered {
+        return untrue(format!("its counts do not add up: {counts:?}"));
+    }
+    if (seen.delivered, rejected) != (counts.delivered, counts.rejected) {
+        let Counts { delivered, rejected: counted, .. } = counts;
+        return untrue(format!(
+            "{} clean rows and {rejected} rejects arrived, {delivered} and {counted} were counted",
+            seen.delivered
+        ));
+    }
+    let is_inside = |row: Option<u64>| row.is_none_or(|row| wanted.contains(&row));
+    if !is_inside(seen.first) || !is_inside(seen.last) {
+        return untrue(format!("rows {:?} to {:?} arrived, {wanted:?} were asked for", seen.first, seen.last));
+    }
+    Ok(())
+}
+
+/// Whether Spark's driver refused to carry the answer of a query.
+pub(super) fn is_too_large(error: &SparkError) -> bool {
+    matches!(error, SparkError::Spark { source: spark_connect::Error::Query { message, .. }, .. }
+        if message.contains("spark.driver.maxResultSize"))
+}
+
+/// An error for good: of the file, if Spark cannot read its pages, or of the run.
+pub(super) fn whose_fault(error: SparkError, path: &str, file: &str) -> CleanError {
+    let SparkError::Spark { source, .. } = &error else { return error.into() };
+    let class = source.class().unwrap_or_default().to_owned();
+    if class == "PATH_NOT_FOUND" || class.ends_with(".FILE_NOT_EXIST") {
+        return SparkError::Unseen { path: path.to_owned(), class }.into();
+    }
+    if class.starts_with("FAILED_READ_FILE") {
+        return SourceError::Read { file: file.to_owned(), reason: format!("Spark cannot read it: {source}") }.into();
+    }
+    error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_only_itself() {
+        assert_eq!(escaped("/data/a{1,2}/[b]*?.parquet"), "/data/a\\{1,2\\}/\\[b\\]\\*\\?.parquet");
+    }
+}

@@ -1,0 +1,67 @@
+//! The session with Spark: made when it is needed, shared by all queries, made anew when it was lost.
+
+use millstream_core::config::{SecretSource, Spark};
+use millstream_core::spark::query::SESSION;
+use spark_connect::{Endpoint, Options, Session};
+use tokio::sync::Mutex;
+use tracing::info;
+
+use super::SparkError;
+
+/// How often a call is tried again at once; longer troubles are waited out by whoever cleans.
+const RETRIES: u32 = 3;
+
+/// Sessions with one server, one at a time.
+pub(super) struct Sessions {
+    endpoint: Endpoint,
+    options: Options,
+    current: Mutex<Option<Session>>,
+}
+
+impl Sessions {
+    /// Sessions with the server of the settings; nothing is connected yet.
+    pub(super) fn new(settings: &Spark) -> Result<Self, SparkError> {
+        let endpoint = endpoint(settings)?;
+        let options = Options { ca_file: settings.ca.clone(), retries: RETRIES, ..Options::default() };
+        Ok(Self { endpoint, options, current: Mutex::new(None) })
+    }
+
+    /// The session.
+    pub(super) async fn get(&self) -> Result<Session, SparkError> {
+        let mut current = self.current.lock().await;
+        if let Some(session) = &*current {
+            return Ok(session.clone());
+        }
+        let session = Session::connect(&self.endpoint, &self.options).await.map_err(|source| self.error(source))?;
+        session.set(SESSION).await.map_err(|source| self.error(source))?;
+        info!(server = %self.endpoint, spark = session.spark_version(), "connected to Spark");
+        *current = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Makes the next one that asks get a new session.
+    pub(super) async fn forget(&self) {
+        *self.current.lock().await = None;
+    }
+
+    /// An error of the session.
+    pub(super) fn error(&self, source: spark_connect::Error) -> SparkError {
+        SparkError::Spark { endpoint: self.endpoint.to_string(), source }
+    }
+}
+
+fn endpoint(settings: &Spark) -> Result<Endpoint, SparkError> {
+    let setting = |setting| move |reason: String| SparkError::Setting { setting, reason };
+    let mut text = settings.connect.reveal().to_owned();
+    if let Some(token) = &settings.token {
+        let token = match token {
+            SecretSource::Value(token) => token.reveal().to_owned(),
+            SecretSource::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| setting("token_file")(format!("cannot read `{}`: {error}", path.display())))?,
+        };
+        let encoded: String = token.trim_end().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let divider = if text.splitn(4, '/').count() < 4 { "/;" } else { ";" };
+        text = format!("{}{divider}token={encoded}", text.trim_end_matches(';'));
+    }
+    Endpoint::parse(&text).map_err(|error| setting("connect")(error.to_string()))
+}

@@ -1,0 +1,113 @@
+//! The spool: keeps an answer until it is known to be whole, in memory up to a share and on disk past it.
+
+use std::io::{Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use tempfile::SpooledTempFile;
+
+use super::SparkError;
+use super::query::{BROKEN, ROW};
+
+/// Takes batches in.
+pub(super) struct Spool {
+    folder: PathBuf,
+    bytes: usize,
+    writer: Option<StreamWriter<SpooledTempFile>>,
+    seen: Seen,
+}
+
+/// What was in them.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Delivered rows.
+    pub(super) delivered: u64,
+    /// Numbers of the rejected rows, ascending.
+    pub(super) rejected: Vec<u64>,
+    /// Number of the first and the last row.
+    pub(super) first: Option<u64>,
+    pub(super) last: Option<u64>,
+}
+
+/// A whole answer.
+pub(super) struct Spooled {
+    /// What is in it.
+    pub(super) seen: Seen,
+    /// Its batches, none if there is no row.
+    pub(super) batches: Option<StreamReader<SpooledTempFile>>,
+    folder: PathBuf,
+}
+
+impl Spool {
+    /// An empty one, that goes to a file in the folder when it is larger than so many bytes.
+    pub(super) fn new(folder: &Path, bytes: usize) -> Self {
+        Self { folder: folder.to_owned(), bytes, writer: None, seen: Seen::default() }
+    }
+
+    /// Takes a batch in; its rows follow those before.
+    pub(super) fn put(&mut self, batch: &RecordBatch) -> Result<(), SparkError> {
+        self.seen.look_at(batch)?;
+        let wrong = |error: arrow::error::ArrowError| SparkError::spool(&self.folder)(error.into());
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let file = SpooledTempFile::new_in(self.bytes, &self.folder);
+                self.writer.insert(StreamWriter::try_new(file, &batch.schema()).map_err(wrong)?)
+            }
+        };
+        writer.write(batch).map_err(wrong)
+    }
+
+    /// The whole answer, to be read from its beginning.
+    pub(super) fn finish(self) -> Result<Spooled, SparkError> {
+        let Self { folder, writer, seen, .. } = self;
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| SparkError::spool(&folder)(error);
+        let batches = match writer {
+            None => None,
+            Some(writer) => {
+                let mut file = writer.into_inner().map_err(|error| wrong(error.into()))?;
+                file.seek(SeekFrom::Start(0)).map_err(|error| wrong(error.into()))?;
+                Some(StreamReader::try_new(file, None).map_err(|error| wrong(error.into()))?)
+            }
+        };
+        Ok(Spooled { seen, batches, folder })
+    }
+}
+
+impl Spooled {
+    /// The next batch.
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, SparkError> {
+        let next = self.batches.as_mut().and_then(Iterator::next).transpose();
+        next.map_err(|error| SparkError::spool(&self.folder)(error.into()))
+    }
+}
+
+impl Seen {
+    fn look_at(&mut self, batch: &RecordBatch) -> Result<(), SparkError> {
+        let rows = batch.column_by_name(ROW).and_then(|rows| rows.as_primitive_opt::<Int64Type>());
+        let (Some(rows), Some(broken)) = (rows, batch.column_by_name(BROKEN)) else {
+            return Err(SparkError::Untrue(format!("it has no columns `{ROW}` and `{BROKEN}`")));
+        };
+        if rows.null_count() > 0 {
+            return Err(SparkError::Untrue("a row has no number".to_owned()));
+        }
+        for (index, &number) in rows.values().iter().enumerate() {
+            let number = number.cast_unsigned();
+            if self.last.is_some_and(|last| number <= last) {
+                let last = self.last.unwrap_or_default();
+                return Err(SparkError::Untrue(format!("row {number} comes behind row {last}")));
+            }
+            self.last = Some(number);
+            self.first.get_or_insert(number);
+            if broken.is_null(index) {
+                self.delivered += 1;
+            } else {
+                self.rejected.push(number);
+            }
+        }
+        Ok(())
+    }
+}

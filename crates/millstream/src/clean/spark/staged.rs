@@ -1,0 +1,95 @@
+//! Staging: answers that are more than a driver should carry, written by the executors to a folder that they share with us, read
+//! from there, and removed.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use millstream_core::config::Spark;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::SparkError;
+
+/// Rows of a batch that is read.
+const BATCH_ROWS: usize = 8192;
+
+/// What a Spark that wrote all of a folder leaves in it.
+const SUCCESS: &str = "_SUCCESS";
+
+/// The part of the staging folder that belongs to one publisher.
+pub(super) struct Staging {
+    folder: PathBuf,
+}
+
+/// A folder for one answer; removed when it is dropped.
+pub(super) struct StagedFolder {
+    path: PathBuf,
+}
+
+impl Staging {
+    /// Makes the folder, and removes what an earlier process of the same owner left in it.
+    pub(super) fn new(settings: &Spark, owner: &str) -> Result<Self, SparkError> {
+        let folder = settings.staging.join(owner);
+        let wrong = |source: std::io::Error| SparkError::spool(&folder)(source.into());
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrong(error)),
+            Ok(()) | Err(_) => {}
+        }
+        fs::create_dir_all(&folder).map_err(wrong)?;
+        Ok(Self { folder })
+    }
+
+    /// A folder that is not there yet.
+    pub(super) fn folder(&self) -> StagedFolder {
+        StagedFolder { path: self.folder.join(Uuid::new_v4().to_string()) }
+    }
+}
+
+impl StagedFolder {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hands on the batches of its files, in their order.
+    pub(super) fn read(&self, mut put: impl FnMut(&RecordBatch) -> Result<(), SparkError>) -> Result<(), SparkError> {
+        let wrong = |source: Box<dyn std::error::Error + Send + Sync>| SparkError::spool(&self.path)(source);
+        if !self.path.join(SUCCESS).exists() {
+            return Err(wrong(
+                format!("`{SUCCESS}` is not there: does the cluster share this folder (`clean.spark.staging`)?").into(),
+            ));
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(|error| wrong(error.into()))? {
+            let path = entry.map_err(|error| wrong(error.into()))?.path();
+            if path.extension().is_some_and(|extension| extension == "parquet") {
+                files.push(path);
+            }
+        }
+        // Named by the number of the partition, and these are ordered by row.
+        files.sort();
+        for path in files {
+            let file = File::open(&path).map_err(|error| wrong(error.into()))?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+                .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+                .map_err(|error| wrong(error.into()))?;
+            for batch in reader {
+                put(&batch.map_err(|error| wrong(error.into()))?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                warn!(folder = %self.path.display(), %error, "staged rows are left behind");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
