@@ -133,10 +133,15 @@ fn from_float(expr: Expr, from: ColumnType, to: ColumnType) -> Expr {
             // Half a step past the largest float32, from where the nearest one is infinite.
             let largest = 3.402_823_567_797_336_6e38;
             let fits = within(&expr, (Value::Float(-largest), Greater), (Value::Float(largest), Less));
-            let special = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN]
+            let infinite = [f64::INFINITY, f64::NEG_INFINITY]
                 .map(|value| Expr::compare(CompareOp::Equal, expr.clone(), Expr::Literal(Literal::float(value))));
-            let mut passes = vec![fits];
-            passes.extend(special);
+            let number = within(
+                &expr,
+                (Value::Float(f64::NEG_INFINITY), GreaterOrEqual),
+                (Value::Float(f64::INFINITY), CompareOp::LessOrEqual),
+            );
+            let mut passes = vec![fits, number.negated()];
+            passes.extend(infinite);
             expr.cast(to).only_if(Expr::Or(passes))
         }
         ColumnType::Decimal { scale, .. } => {

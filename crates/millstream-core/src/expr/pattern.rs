@@ -114,7 +114,7 @@ fn escape(char: char, in_class: bool) -> Result<String, &'static str> {
         'A' if !in_class => ("\\A", ""),
         'z' if !in_class => ("\\z", ""),
         'D' | 'W' | 'S' => return Err("a negated class inside of a class"),
-        'b' | 'B' => return Err("a word boundary"),
+        'b' | 'B' | '<' | '>' => return Err("a word boundary"),
         'p' | 'P' => return Err("a Unicode class"),
         other if other.is_ascii_punctuation() => return Ok(format!("\\{other}")),
         _ => return Err("an escape that is not in the portable set"),
@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn what_engines_read_differently_is_refused() {
-        for written in [r"\bx", r"(?i)x", r"(?=x)", r"\p{L}", r"[a&&b]", r"a++", r"[[:alpha:]]", r"(x", r"\1", "x\\"] {
+        for written in
+            [r"\bx", r"(?i)x", r"(?=x)", r"\p{L}", r"[a&&b]", r"a++", r"[[:alpha:]]", r"(x", r"\1", "x\\", r"\<x"]
+        {
             assert!(Pattern::parse(written).is_err(), "{written}");
         }
     }

@@ -30,9 +30,10 @@ pub(in crate::spark) fn literal(literal: &Literal) -> String {
     }
 }
 
-/// A text. What could be read as something else (a quote, a control character, `${`) is given by its bytes.
+/// A text. What could be read as something else (a quote, a backslash before the closing one, a control character, `${`) is given
+/// by its bytes.
 pub(in crate::spark) fn text(text: &str) -> String {
-    if text.contains('\'') || text.contains("${") || text.contains(char::is_control) {
+    if text.contains('\'') || text.ends_with('\\') || text.contains("${") || text.contains(char::is_control) {
         format!("CAST(X'{}' AS STRING)", hexadecimal(text))
     } else {
         format!("'{text}'")

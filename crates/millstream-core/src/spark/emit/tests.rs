@@ -71,7 +71,7 @@ fn every_function_has_its_form() {
         ("split_part(flag, ',', 2)", "split_part(flag, ',', 2)"),
         ("replace(flag, 'a', NULL)", "replace(flag, 'a', CAST(NULL AS STRING))"),
         ("concat_ws('-', flag, 'x')", "concat_ws('-', flag, 'x')"),
-        ("coalesce(id, 1)", "coalesce(id, 1)"),
+        ("coalesce(id, 1)", "coalesce(try_cast(id AS BIGINT), 1L)"),
     ];
     for (sql, expected) in cases {
         assert_eq!(spark(sql), expected, "{sql}");
@@ -81,7 +81,9 @@ fn every_function_has_its_form() {
         assert!(spark(&format!("{name}(at)")).contains(&format!(" THEN {expected}(at)")), "{name}");
     }
     let micros = |sql: &str| spark(&format!("date_trunc('{sql}', at)"));
-    assert!(micros("hour").contains("timestamp_micros(try_subtract(unix_micros(at), pmod(unix_micros(at), 3600000000L)))"));
+    assert!(
+        micros("hour").contains("timestamp_micros(try_subtract(unix_micros(at), pmod(unix_micros(at), 3600000000L)))")
+    );
     assert!(micros("minute").contains("60000000L") && micros("day").contains("86400000000L"));
     assert!(micros("month").contains("CAST(trunc(CAST(at AS DATE), 'MONTH') AS TIMESTAMP)"));
     assert!(micros("year").contains("'YEAR'"));
@@ -107,6 +109,7 @@ fn literals_are_exact() {
         (Literal::text("plain ß 🙂 \\d"), "'plain ß 🙂 \\d'"),
         (Literal::text("it's"), "CAST(X'69742773' AS STRING)"),
         (Literal::text("a\nb"), "CAST(X'610a62' AS STRING)"),
+        (Literal::text("a\\"), "CAST(X'615c' AS STRING)"),
         (Literal::text("${x}"), "CAST(X'247b787d' AS STRING)"),
         (Literal::float(-0.0), "-0e0D"),
         (Literal::float(f64::NAN), "CAST('NaN' AS DOUBLE)"),
