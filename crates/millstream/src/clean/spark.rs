@@ -83,6 +83,14 @@ pub(crate) enum SparkError {
     /// The answer is not what was asked for.
     #[error("the answer of Spark cannot be true, and nothing of it was taken: {0}")]
     Untrue(String),
+    /// The rows are not in their order.
+    #[error("row {row} comes behind row {behind}")]
+    Unordered {
+        /// A row.
+        row: u64,
+        /// The one before.
+        behind: u64,
+    },
     /// The answer could not be kept until it was checked, or a staged file cannot be read.
     #[error("`{path}` cannot be written or read while an answer of Spark is checked")]
     Spool {
@@ -98,7 +106,7 @@ impl SparkError {
     fn is_passing(&self) -> bool {
         match self {
             Self::Spark { source, .. } => source.is_passing(),
-            Self::Untrue(_) => true,
+            Self::Untrue(_) | Self::Unordered { .. } => true,
             Self::Setting { .. }
             | Self::Refused(_)
             | Self::Unseen { .. }
@@ -169,6 +177,11 @@ impl SparkCleaner {
                 Err(CleanError::Spark(error)) => error,
                 Err(error) => return Err(error),
             };
+            if matches!(error, SparkError::Unordered { .. }) && !ask.is_sorted {
+                info!(%file, "the answer is not in the order of rows; asking for that");
+                ask.is_sorted = true;
+                continue;
+            }
             if !is_staged && query::is_too_large(&error) {
                 info!(%file, "the answer is more than Spark's driver carries; staging it");
                 is_staged = true;
@@ -231,7 +244,7 @@ impl SparkCleaner {
                 None => break,
             }
         }
-        let metrics = query::Counts::of(execution.metrics())?;
+        let metrics = ask.counts(&execution)?;
         if let Some(folder) = staged {
             folder.read(|batch| spool.put(batch))?;
         }

@@ -8,9 +8,9 @@ use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::Int32Type;
 use futures::StreamExt;
 use millstream_core::plan::FilePlan;
+use millstream_core::spark::query::{BROKEN, MARKS, ROW};
 use object_store::ObjectStore;
 
-use super::query::{BROKEN, MARKS, ROW};
 use super::spool::Spooled;
 use super::{SparkError, check_unchanged};
 use crate::clean::batch::{self, BatchCleaner, Cleaned};

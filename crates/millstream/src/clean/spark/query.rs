@@ -1,6 +1,5 @@
 //! What Spark is asked for a file, and whether its answer agrees with the counts that it made on the way.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::datatypes::DataType;
@@ -8,11 +7,12 @@ use millstream_core::plan::FilePlan;
 use millstream_core::spark::Refusal;
 use millstream_core::spark::query::{
     Layer, METRIC_DELIVERED, METRIC_FAIL_ROW, METRIC_FAIL_WHAT, METRIC_FILTERED, METRIC_REJECTED, METRIC_ROWS, Named,
-    OBSERVED, Query,
+    OBSERVED, Query, ROW,
 };
 use millstream_core::spark::schema::{Leaf, Physical};
 use parquet::basic::Type;
-use spark_connect::{Expression, Metrics, Order, Plan, Relation, SaveMode};
+use spark_connect::{Execution, Expression, Metrics, Order, Plan, Relation, SaveMode};
+use uuid::Uuid;
 
 use super::SparkError;
 use super::spool::Spooled;
@@ -20,19 +20,17 @@ use crate::clean::{CleanError, Job};
 use crate::source::SourceError;
 use crate::source::read::OpenFile;
 
-/// Column with the number of a row.
-pub(super) const ROW: &str = "_row";
-/// Column with what a rejected row broke.
-pub(super) const BROKEN: &str = "_broken";
-/// Column with the marks of a delivered row.
-pub(super) const MARKS: &str = "_marks";
-
 /// The query of a file.
 pub(super) struct Ask {
     /// The file as the cluster sees it.
     pub(super) path: String,
     /// About how many bytes the answer has as Arrow batches.
     pub(super) bytes: u64,
+    /// Whether Spark must bring the rows in order. It reads a file in order by itself, unless it packs the pieces of one otherwise,
+    /// and ordering them takes reading the file twice.
+    pub(super) is_sorted: bool,
+    /// Name of the counts. Spark mixes up those of queries at one time that have one name.
+    observed: String,
     query: Query,
 }
 
@@ -40,28 +38,34 @@ impl Ask {
     /// The query for a job whose file the cluster has at `path`.
     pub(super) fn new(job: &Job, path: String) -> Result<Self, SparkError> {
         let query = query(&job.split.file, &job.plan, job.split.rows.clone())?;
-        Ok(Self { path, bytes: bytes(job), query })
+        Ok(Self { path, bytes: bytes(job), is_sorted: false, observed: String::new(), query })
     }
 
-    /// Asks for the rows, in their order.
-    pub(super) fn answer(&self) -> Plan {
+    /// Asks for the rows.
+    pub(super) fn answer(&mut self) -> Plan {
         Plan::from(self.relation())
     }
 
-    /// Has the rows written to a folder, in their order.
-    pub(super) fn stage(&self, folder: String) -> Plan {
+    /// Has the rows written to a folder.
+    pub(super) fn stage(&mut self, folder: String) -> Plan {
         Plan::write_parquet(self.relation(), folder, SaveMode::ErrorIfExists, [("compression", "zstd")])
     }
 
-    fn relation(&self) -> Relation {
+    /// What Spark counted, when it has answered.
+    pub(super) fn counts(&self, execution: &Execution) -> Result<Counts, SparkError> {
+        Counts::of(execution.metrics().get(&self.observed))
+    }
+
+    fn relation(&mut self) -> Relation {
+        self.observed = format!("{OBSERVED}-{}", Uuid::new_v4());
         let no_options: [(&str, &str); 0] = [];
         let read = Relation::read_parquet([escaped(&self.path)], Some(&self.query.schema), no_options);
         let layered = self.query.layers.iter().fold(read, |relation, layer| match layer {
             Layer::Project(columns) => relation.project(columns.iter().map(named)),
             Layer::Filter(condition) => relation.filter(condition.as_str()),
-            Layer::Observe { name, metrics } => relation.observe(name, metrics.iter().map(named)),
+            Layer::Observe { metrics, .. } => relation.observe(&self.observed, metrics.iter().map(named)),
         });
-        layered.sort([Order::ascending(ROW)])
+        if self.is_sorted { layered.sort([Order::ascending(ROW)]) } else { layered }
     }
 }
 
@@ -128,10 +132,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The counts among all metrics of a query.
-    pub(super) fn of(metrics: &BTreeMap<String, Metrics>) -> Result<Self, SparkError> {
-        let of_query = metrics.get(OBSERVED);
-        let number = |name: &str| of_query.and_then(|metrics| metrics.get(name)).and_then(spark_connect::Value::as_integer);
+    fn of(metrics: Option<&Metrics>) -> Result<Self, SparkError> {
+        let number = |name: &str| metrics?.get(name)?.as_integer();
         let count = |name: &str| {
             let count = number(name).and_then(|number| u64::try_from(number).ok());
             count.ok_or_else(|| SparkError::Untrue(format!("it does not tell `{name}`")))

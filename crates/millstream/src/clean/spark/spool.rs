@@ -7,10 +7,10 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use millstream_core::spark::query::{BROKEN, ROW};
 use tempfile::SpooledTempFile;
 
 use super::SparkError;
-use super::query::{BROKEN, ROW};
 
 /// Takes batches in.
 pub(super) struct Spool {
@@ -98,7 +98,7 @@ impl Seen {
             let number = number.cast_unsigned();
             if self.last.is_some_and(|last| number <= last) {
                 let last = self.last.unwrap_or_default();
-                return Err(SparkError::Untrue(format!("row {number} comes behind row {last}")));
+                return Err(SparkError::Unordered { row: number, behind: last });
             }
             self.last = Some(number);
             self.first.get_or_insert(number);
