@@ -13,18 +13,19 @@ import unittest
 from pathlib import Path
 
 import duckdb
-import grpc
 from kafka import Cluster
 from kafka_pipeline import FILES, SMALL, Pipeline
 from kill_spark import TROUBLE, left_behind
-from program import DATA_DIR, Failure, Run, registered, wait_until
+from program import DATA_DIR, Run, registered, wait_until
 from reader.delta import replay
-from spark import GivenServer, Server, parquet_files, query, server_for_tests
+from spark import GivenServer, Server, parquet_files, server_for_tests
 from spark_pipeline import SparkPipeline
 
 SECONDS = 90
 SOON_SECONDS = 15
 """How soon a stop that is asked for comes, at the latest, on a busy machine."""
+JOB, CANCELLED = "Got job", "Asked to cancel jobs"
+"""What Spark says of a query that begins to run, and of one that is interrupted."""
 SUMS = [
     "count(*)",
     "count(DISTINCT _row)",
@@ -141,20 +142,14 @@ class Faults(WithSpark):
             self.skipTest("looks into the log of a server of our own")
         pipeline = self.pipeline()
         with Busy(self.server):
+            asked = count(self.server, JOB)
             run = self.started(pipeline)
-            self.until_said(pipeline, run, "connected to Spark")
-            # The query is sent, and waits for a core.
-            time.sleep(2)
-            before = self.server.log().read_text(errors="replace").count("Asked to cancel")
-            began = time.monotonic()
+            wait_until(lambda: count(self.server, JOB) > asked, SECONDS, f"a query waits for a core:\n{pipeline.told(run)}")
+            cancelled, began = count(self.server, CANCELLED), time.monotonic()
             run.process.send_signal(signal.SIGINT)
             self.assertEqual(pipeline.ended(run, SOON_SECONDS), 0, pipeline.told(run))
             print(f"ended {time.monotonic() - began:.1f} s after Ctrl-C", flush=True)
-            wait_until(
-                lambda: self.server.log().read_text(errors="replace").count("Asked to cancel") > before,
-                SOON_SECONDS,
-                f"the server was told to cancel: {self.server.log()}",
-            )
+            wait_until(lambda: count(self.server, CANCELLED) > cancelled, SOON_SECONDS, "the server was told to cancel")
         pipeline.ends_well(pipeline.run())
         pipeline.check()
 
@@ -222,26 +217,24 @@ class ServersThatAreAway(WithSpark):
 class Busy:
     """Both cores of a server have something else to do, for a while."""
 
-    LONG = "SELECT sum(crc32(cast(id AS string))) FROM range(0, 400000000, 1, 2)"
+    QUERY = "SELECT sum(crc32(cast(id AS string))) FROM range(0, 400000000, 1, 2)"
 
     def __init__(self, server: Server):
         self.server = server
 
     def __enter__(self) -> None:
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._ask)
+        before = count(self.server, JOB)
+        self.thread = threading.Thread(target=self.server.query, args=(self.QUERY,))
         self.thread.start()
-        time.sleep(2)
-
-    def _ask(self) -> None:
-        try:
-            query(self.server.address, self.LONG, seconds=25)
-        except Failure as failure:
-            if grpc.StatusCode.DEADLINE_EXCEEDED.name not in str(failure):
-                raise
+        wait_until(lambda: count(self.server, JOB) > before, SECONDS, "the other query runs")
 
     def __exit__(self, *_: object) -> None:
         self.thread.join()
+
+
+def count(server: Server, text: str) -> int:
+    """How often a server's log has it."""
+    return server.log().read_text(errors="replace").count(text)
 
 
 if __name__ == "__main__":
