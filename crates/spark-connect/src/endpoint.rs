@@ -288,3 +288,71 @@ fn decode(text: &str) -> Option<String> {
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        Endpoint::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn host_port_and_parameters_are_read() {
+        let endpoint =
+            Endpoint::parse("sc://spark.example:443/;use_ssl=true;token=a%20b==;user_id=me;x-team=one").unwrap();
+        assert_eq!((endpoint.host(), endpoint.port(), endpoint.tls()), ("spark.example", 443, true));
+        assert_eq!((endpoint.token(), endpoint.user_id()), (Some("a b=="), Some("me")));
+        assert_eq!(endpoint.headers(), [("x-team".to_owned(), "one".to_owned())]);
+        assert_eq!(endpoint.url(), "https://spark.example:443");
+    }
+
+    #[test]
+    fn the_port_has_a_default_and_addresses_may_be_of_ipv6() {
+        for text in ["sc://host", "sc://host/", "sc://host/;"] {
+            assert_eq!(Endpoint::parse(text).unwrap().url(), "http://host:15002");
+        }
+        assert_eq!(Endpoint::parse("sc://[::1]:15003").unwrap().url(), "http://[::1]:15003");
+    }
+
+    #[test]
+    fn a_token_never_goes_over_the_network_in_plain_text() {
+        assert!(Endpoint::parse("sc://host/;token=secret").unwrap().tls());
+        for local in ["localhost", "127.0.0.1", "[::1]"] {
+            assert!(!Endpoint::parse(&format!("sc://{local}/;token=secret")).unwrap().tls());
+        }
+        assert!(wrong("sc://host/;token=secret;use_ssl=false").contains("plain text to `host`"));
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_secrets() {
+        let endpoint = Endpoint::parse("sc://host/;token=secret;x-key=secret;user_id=me").unwrap();
+        assert_eq!(endpoint.to_string(), "sc://host:15002/;use_ssl=true;token=***;user_id=me;x-key=***");
+        assert!(!format!("{endpoint:?}").contains("secret"));
+        for text in [
+            "sc://host;token=secret",
+            "sc://me:secret@host",
+            "sc://host/secret",
+            "sc://host/;secret",
+            "sc://host/;token=secret%0a",
+            "sc://host/;token=secret%zz",
+            "sc://host:secretsecret",
+            "secret",
+        ] {
+            assert!(!wrong(text).contains("secret"), "{text}: {}", wrong(text));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(wrong("http://host").contains("sc://"));
+        assert!(wrong("sc://").contains("is no host"));
+        assert!(wrong("sc://host:0").contains("`0` is no port"));
+        assert!(wrong("sc://host/path").contains("only parameters"));
+        assert!(wrong("sc://host/;use_ssl=yes").contains("`use_ssl` must be `true` or `false`"));
+        assert!(wrong("sc://host/;session_id=7").contains("a UUID"));
+        assert!(wrong("sc://host/;user_id=a;user_id=b").contains("`user_id` is given twice"));
+        assert!(wrong("sc://host/;a=1;b").contains("parameter number 2"));
+        assert!(wrong("sc://host/;authorization=x").contains("`authorization`"));
+    }
+}

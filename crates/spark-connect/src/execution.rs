@@ -2,6 +2,8 @@
 
 mod decode;
 mod operation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -170,7 +170,7 @@ impl Operation {
             Failure::NoOperation { message } => return Err(self.fail(Error::Lost { message })),
             Failure::Final { error, error_id } => {
                 let error = self.identity.enrich(self.wire.as_ref(), error, error_id).await;
-                let release = release(&self.wire, &self.identity, &self.id, proto::Release::All(Empty {}));
+                let release = self.release(proto::Release::All(Empty {}));
                 let error = self.fail(error);
                 release.await;
                 return Err(error);
@@ -193,7 +193,7 @@ impl Operation {
         if let Some(proto::ResponseKind::Complete(_)) = response.kind {
             self.state = State::Complete;
             self.stream = None;
-            self.releasing = Some(release(&self.wire, &self.identity, &self.id, proto::Release::All(Empty {})));
+            self.releasing = Some(self.release(proto::Release::All(Empty {})));
         }
         Ok(())
     }
