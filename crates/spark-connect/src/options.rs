@@ -30,10 +30,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            call_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_mins(1),
             retries: 8,
             longest_pause: Duration::from_secs(10),
-            keep_alive_interval: Duration::from_secs(60),
+            keep_alive_interval: Duration::from_mins(1),
             keep_alive_timeout: Duration::from_secs(20),
             window_bytes: 1 << 20,
             message_most_bytes: 128 << 20,

@@ -40,4 +40,4 @@ impl Pauses {
 }
 
 /// A server that asks for longer pauses is not believed.
-const MOST_ASKED_FOR: Duration = Duration::from_secs(60);
+const MOST_ASKED_FOR: Duration = Duration::from_mins(1);

@@ -123,17 +123,15 @@ impl Operation {
 
     /// Waits for the next response of the stream, which is opened if there is none. Meanwhile the server is told what it may forget.
     async fn step(&mut self) -> Result<Option<proto::ExecutePlanResponse>, Failure> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let open = if self.begun { Open::Reattach(self.reattach()) } else { Open::Execute(self.execute()) };
-                // From here on the server may have it, even if this call is given up or fails.
-                self.begun = true;
-                let responses =
-                    self.wire.open(open).await.map_err(|status| Failure::read(&status, &self.identity.endpoint))?;
-                self.stream.insert(Stream { responses, is_empty: true })
-            }
-        };
+        if self.stream.is_none() {
+            let open = if self.begun { Open::Reattach(self.reattach()) } else { Open::Execute(self.execute()) };
+            // From here on the server may have it, even if this call is given up or fails.
+            self.begun = true;
+            let opened = self.wire.open(open).await;
+            let responses = opened.map_err(|status| Failure::read(&status, &self.identity.endpoint))?;
+            self.stream = Some(Stream { responses, is_empty: true });
+        }
+        let Some(stream) = &mut self.stream else { return Ok(None) };
         loop {
             if self.releasing.is_none() && self.released_id != self.last_response_id {
                 self.released_id.clone_from(&self.last_response_id);
@@ -146,12 +144,8 @@ impl Operation {
                 biased;
                 () = release_goes_on(&mut self.releasing), if self.releasing.is_some() => {}
                 response = stream.responses.next() => {
-                    stream.is_empty = false;
-                    return match response {
-                        Some(Ok(response)) => Ok(Some(response)),
-                        Some(Err(status)) => Err(Failure::read(&status, &self.identity.endpoint)),
-                        None => Ok(None),
-                    };
+                    stream.is_empty &= response.is_none();
+                    return response.transpose().map_err(|status| Failure::read(&status, &self.identity.endpoint));
                 }
             }
         }

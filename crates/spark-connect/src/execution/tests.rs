@@ -98,6 +98,7 @@ fn response(id: &str, kind: Option<ResponseKind>) -> proto::ExecutePlanResponse 
 }
 
 /// `rows` rows, said to be those from `start` on.
+#[allow(clippy::unnecessary_wraps, reason = "scripts hold results")]
 fn rows(id: &str, start: i64, rows: i64) -> Result<proto::ExecutePlanResponse, Status> {
     let values: ArrayRef = Arc::new(Int64Array::from_iter_values(start..start + rows));
     let batch = RecordBatch::try_from_iter([("a", values)]).unwrap();
@@ -109,6 +110,7 @@ fn rows(id: &str, start: i64, rows: i64) -> Result<proto::ExecutePlanResponse, S
     Ok(response(id, Some(ResponseKind::Batch(batch))))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "scripts hold results")]
 fn complete(id: &str) -> Result<proto::ExecutePlanResponse, Status> {
     Ok(response(id, Some(ResponseKind::Complete(Empty {}))))
 }
