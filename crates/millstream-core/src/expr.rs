@@ -43,8 +43,9 @@ pub enum Expr {
     /// A bare try-cast: NULL where the value does not fit.
     ///
     /// Engines agree on: integer to integer, float, decimal, text; float32 to float64; float64 to float32; float to
-    /// integer of integral values inside of the type's range; float to decimal of values that times 10^scale stay below
-    /// 2^53 (rounded half away from zero); decimal to decimal (half away from zero), float64, integer of integral values,
+    /// integer of integral values inside of the type's range; float to decimal of values that times 10^scale, a product in
+    /// float64, stay below 2^53 (rounded half away from zero); decimal to decimal (half away from zero), float64 (the digits
+    /// as float64, divided by 10^scale in float64), integer of integral values,
     /// text; boolean to integer and text; date to timestamp and text; timestamp to date; text to integer, float64,
     /// decimal, date, timestamp once its form is gated; text to binary.
     Cast {

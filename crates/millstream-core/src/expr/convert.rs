@@ -3,6 +3,8 @@
 //! Casts of engines accept different texts (`'1e2'` as a decimal, `'on'` as a boolean, `'2026-01'` as a date), so the form of
 //! a text is gated by a pattern, booleans by a list, and numbers by their range, before a bare cast does the rest.
 
+use std::ops::RangeInclusive;
+
 use thiserror::Error;
 
 use super::Expr;
@@ -21,6 +23,8 @@ pub struct NoConversion {
     to: ColumnType,
 }
 
+/// Days since 1970 that the calendars of all engines have, about 259,000 years to both sides. A date outside of them is a bad value.
+pub const CALENDAR_DAYS: RangeInclusive<i32> = -94_900_000..=94_900_000;
 /// Whole numbers.
 const INTEGER: &str = r"^[+-]?[0-9]+\z";
 /// Numbers with or without a point; of more digits some engine would lose track.
@@ -185,15 +189,18 @@ fn matches(expr: &Expr, pattern: &Pattern) -> Expr {
     Expr::Matches { expr: Box::new(expr.clone()), pattern: pattern.clone() }
 }
 
-/// Whether a date or timestamp is within the calendar of all engines, about 259,000 years to both sides of 1970.
+/// Whether a date or timestamp is within [`CALENDAR_DAYS`].
 pub(crate) fn in_calendar(expr: &Expr) -> Expr {
-    const DAYS: i32 = 94_900_000;
     const DAY_MICROS: i64 = 86_400_000_000;
     let end = |days: i32| match expr.value_type().scalar() {
         Some(ColumnType::Date) => Value::Days(days),
         _ => Value::Micros(i64::from(days) * DAY_MICROS),
     };
-    within(expr, (end(-DAYS), CompareOp::GreaterOrEqual), (end(DAYS), CompareOp::LessOrEqual))
+    within(
+        expr,
+        (end(*CALENDAR_DAYS.start()), CompareOp::GreaterOrEqual),
+        (end(*CALENDAR_DAYS.end()), CompareOp::LessOrEqual),
+    )
 }
 
 /// Whether the expression lies between two values of its own type.

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::Refusal;
 use super::emit::literal::text;
 use super::emit::quoted;
+use crate::expr::convert::CALENDAR_DAYS;
 use crate::plan::SourceColumn;
 
 /// How a Parquet file stores a leaf column.
@@ -168,6 +169,12 @@ fn scale(unit: TimeUnit) -> Scale {
     }
 }
 
+/// The date of a number of days; NULL outside of the calendar.
+fn date(days: &str) -> String {
+    let (first, last) = (CALENDAR_DAYS.start(), CALENDAR_DAYS.end());
+    format!("CASE WHEN {days} BETWEEN {first} AND {last} THEN date_from_unix_date(CAST({days} AS INT)) END")
+}
+
 /// A field of a schema of Spark.
 pub(super) fn field_json(name: &str, spark_type: &Json) -> Json {
     json!({"name": name, "type": spark_type, "nullable": true, "metadata": {}})
@@ -189,8 +196,8 @@ impl Becomes {
         let item = format!("i{depth}");
         match self {
             Self::Same => read.to_owned(),
-            Self::Days => format!("date_from_unix_date({read})"),
-            Self::DaysOfMillis => format!("date_from_unix_date(try_cast({read} div 86400000L AS INT))"),
+            Self::Days => date(read),
+            Self::DaysOfMillis => date(&format!("({read} div 86400000L)")),
             Self::Micros(scale) => format!("timestamp_micros({})", scale.sql(read)),
             Self::OfDay(scale) => scale.sql(&format!("CAST({read} AS BIGINT)")),
             Self::List(of) => format!("transform({read}, {item} -> {})", of.nested(&item, depth + 1)),
@@ -212,10 +219,9 @@ impl Becomes {
     pub(super) fn loses(&self) -> bool {
         match self {
             Self::Micros(Scale::Multiply(factor)) => *factor > 1,
-            Self::DaysOfMillis => true,
+            Self::Days | Self::DaysOfMillis => true,
             // What is in nested values does not make them NULL themselves.
             Self::Same
-            | Self::Days
             | Self::Micros(Scale::Divide(_))
             | Self::OfDay(_)
             | Self::List(_)
@@ -232,5 +238,75 @@ impl Scale {
             Self::Multiply(factor) => format!("try_multiply({units}, {factor}L)"),
             Self::Divide(divisor) => format!("({units} div {divisor}L)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::types::source_type;
+
+    /// Type with which Spark reads a column, and what it does to a value of it.
+    fn read_as(arrow: DataType, physical: &[Physical]) -> (String, String) {
+        let becomes = source_type(&arrow).unwrap().becomes;
+        let column = SourceColumn { index: 1, name: "x".to_owned(), arrow_type: arrow, becomes };
+        let other = Leaf { root: 0, physical: Physical::Other };
+        let own = physical.iter().map(|physical| Leaf { root: 1, physical: *physical });
+        let leaves: Vec<Leaf> = std::iter::once(other).chain(own).collect();
+        let read = read(&column, &leaves).unwrap();
+        (read.spark_type.to_string(), read.becomes.sql("x"))
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_stored() {
+        use Physical::{Int32, Int64, Int96};
+        let zone = || Some("Europe/Berlin".into());
+        let cases = [
+            (
+                DataType::Date32,
+                Int32,
+                "integer",
+                "CASE WHEN x BETWEEN -94900000 AND 94900000 THEN date_from_unix_date(CAST(x AS INT)) END",
+            ),
+            (
+                DataType::Date64,
+                Int64,
+                "long",
+                "CASE WHEN (x div 86400000L) BETWEEN -94900000 AND 94900000 THEN date_from_unix_date(CAST((x div 86400000L) AS INT)) END",
+            ),
+            (DataType::Timestamp(TimeUnit::Microsecond, zone()), Int64, "long", "timestamp_micros(x)"),
+            (DataType::Timestamp(TimeUnit::Nanosecond, None), Int64, "long", "timestamp_micros((x div 1000L))"),
+            (DataType::Timestamp(TimeUnit::Nanosecond, None), Int96, "timestamp", "x"),
+            (
+                DataType::Timestamp(TimeUnit::Millisecond, None),
+                Int64,
+                "long",
+                "timestamp_micros(try_multiply(x, 1000L))",
+            ),
+            (DataType::Time32(TimeUnit::Millisecond), Int32, "integer", "try_multiply(CAST(x AS BIGINT), 1000L)"),
+            (DataType::Time64(TimeUnit::Nanosecond), Int64, "long", "(CAST(x AS BIGINT) div 1000L)"),
+            (DataType::UInt64, Int64, "decimal(20,0)", "x"),
+        ];
+        for (arrow, physical, spark_type, sql) in cases {
+            assert_eq!(read_as(arrow, &[physical]), (format!("\"{spark_type}\""), sql.to_owned()));
+        }
+    }
+
+    #[test]
+    fn nested_values_are_made_of_what_is_in_them() {
+        let seconds = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let list = |item: DataType| DataType::List(Arc::new(Field::new("item", item, true)));
+        let (_, sql) = read_as(list(list(seconds.clone())), &[Physical::Int64]);
+        assert_eq!(sql, "transform(x, i0 -> transform(i0, i1 -> timestamp_micros((i1 div 1000L))))");
+        let fields = Fields::from(vec![Field::new("a'b", DataType::Int8, true), Field::new("t", seconds, true)]);
+        let (spark_type, sql) = read_as(DataType::Struct(fields), &[Physical::Int32, Physical::Int64]);
+        assert_eq!(
+            sql,
+            "CASE WHEN x IS NOT NULL THEN named_struct(CAST(X'612762' AS STRING), x.`a'b`, 't', timestamp_micros((x.`t` div 1000L))) END"
+        );
+        assert!(spark_type.contains(r#""name":"t","nullable":true,"type":"long""#), "{spark_type}");
+        assert_eq!(read_as(list(DataType::Utf8), &[Physical::Other]).1, "x");
     }
 }
