@@ -14,6 +14,7 @@ use millstream_core::plan::{FilePlan, KnownSchema};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::clean::batch::one_form;
 use crate::clean::{Cleaner, Job, SplitEvent};
 use crate::pipeline::{PipelineError, chain};
 use crate::source::FoundFile;
@@ -232,7 +233,7 @@ fn compare(
             }
             let common = left.places.iter().filter_map(|(row, &at)| Some((*row, at, *right.places.get(row)?)));
             for (row, at, there) in common {
-                if a.slice(at, 1) != b.slice(there, 1) {
+                if one_form::of_array(&a.slice(at, 1)) != one_form::of_array(&b.slice(there, 1)) {
                     differ(row, field.name(), shown(a, at)?, shown(b, there)?);
                 }
             }

@@ -83,8 +83,7 @@ pub(super) fn read_spark(item: &Item<'_>, base_dir: &Path, data_dir: &Path) -> O
     let direct_bytes = section.size("direct_bytes", DIRECT_BYTES, MIB..=1024 * MIB);
     let staging = section.take("staging").and_then(|item| file(&item, base_dir));
     let path_on_cluster = read_paths(&section.section("path_on_cluster"), base_dir);
-    let patience =
-        section.duration("patience", PATIENCE, Duration::from_secs(1)..=Duration::from_hours(24));
+    let patience = section.duration("patience", PATIENCE, Duration::from_secs(1)..=Duration::from_hours(24));
     section.finish();
     let default = Spark::at(connect?, data_dir);
     let staging = staging.unwrap_or_else(|| default.staging.clone());

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,6 +17,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
@@ -94,11 +95,32 @@ pub(crate) async fn open(store: Arc<dyn ObjectStore>, found: FoundFile) -> Resul
         }
         let mut reader = FileReader { store, found: found.clone(), e_tag: meta.e_tag.clone() };
         let footer = reader.get_metadata(None).await.map_err(|source| parquet_error(&found, &source))?;
-        let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())
-            .map_err(|source| parquet_error(&found, &source))?;
+        let metadata = metadata(footer).map_err(|source| parquet_error(&found, &source))?;
         Ok(OpenFile { found, metadata, e_tag: meta.e_tag })
     };
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(SourceError::panicked(&whose, panic)))
+}
+
+/// What the footer tells. INT96 times are read as microseconds: as nanoseconds they wrap outside of the years 1677 to 2262.
+fn metadata(footer: Arc<ParquetMetaData>) -> Result<ArrowReaderMetadata, ParquetError> {
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
+    let parquet = metadata.parquet_schema();
+    let is_old_time = |root: &usize| {
+        let mut leaves = (0..parquet.num_columns()).filter(|&leaf| parquet.get_column_root_idx(leaf) == *root);
+        parquet.root_schema().get_fields()[*root].is_primitive()
+            && leaves.all(|leaf| parquet.column(leaf).physical_type() == Type::INT96)
+    };
+    let old_times: Vec<usize> = (0..metadata.schema().fields().len()).filter(is_old_time).collect();
+    if old_times.is_empty() {
+        return Ok(metadata);
+    }
+    let mut fields = metadata.schema().fields().to_vec();
+    for root in old_times {
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        fields[root] = Arc::new(fields[root].as_ref().clone().with_data_type(micros));
+    }
+    let schema = Schema::new_with_metadata(fields, metadata.schema().metadata().clone());
+    ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new().with_schema(Arc::new(schema)))
 }
 
 /// Batches of rows, each with the number of its first row.

@@ -8,10 +8,11 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringAr
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::comparison::{ends_with, starts_with};
 use arrow::compute::{CastOptions, cast_with_options, nullif};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use datafusion::physical_expr::PhysicalExpr;
 use millstream_core::expr::Expr;
+use millstream_core::expr::convert::CALENDAR_DAYS;
 use millstream_core::plan::{FilePlan, PlannedColumn, PlannedDerived};
 use millstream_core::types::{ColumnType, ValueType};
 
@@ -150,7 +151,7 @@ fn lost(before: &ArrayRef, after: &ArrayRef) -> Option<BooleanBuffer> {
 /// What the reader gives, in its base type: the table at [`millstream_core::types::source_type`].
 fn to_base(raw: &ArrayRef, base: &DataType) -> Result<ArrayRef, ArrowError> {
     if raw.data_type() == base {
-        return Ok(Arc::clone(raw));
+        return Ok(on_calendar(raw));
     }
     let cast = |array: &ArrayRef, to: &DataType| cast_with_options(array, to, &SAFE);
     match raw.data_type() {
@@ -170,6 +171,16 @@ fn to_base(raw: &ArrayRef, base: &DataType) -> Result<ArrayRef, ArrowError> {
         DataType::Time32(_) | DataType::Time64(_) => {
             cast(&cast(raw, &DataType::Time64(TimeUnit::Microsecond))?, &ColumnType::Int64.arrow_type())
         }
-        _ => cast(raw, base),
+        _ => Ok(on_calendar(&cast(raw, base)?)),
+    }
+}
+
+/// Days that no calendar has are not there.
+fn on_calendar(values: &ArrayRef) -> ArrayRef {
+    match values.as_primitive_opt::<Date32Type>() {
+        Some(days) if days.values().iter().any(|day| !CALENDAR_DAYS.contains(day)) => {
+            Arc::new(days.unary_opt::<_, Date32Type>(|day| Some(day).filter(|day| CALENDAR_DAYS.contains(day))))
+        }
+        _ => Arc::clone(values),
     }
 }

@@ -1,7 +1,7 @@
 //! From the expression tree to DataFusion: node by node, with the types that the tree decided.
 //!
-//! What DataFusion does differently from the tree is mended here: it compares floats by total order, so -0.0 is brought to
-//! 0.0 before a comparison; whole numbers wrap, so sums and products of int64 are made as decimals and cast back; a field of
+//! What DataFusion does differently from the tree is mended here: it compares floats by total order, so they are brought to
+//! [`one_form`] before a comparison; whole numbers wrap, so sums and products of int64 are made as decimals and cast back; a field of
 //! a struct that is NULL is not NULL by itself.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
@@ -22,6 +22,8 @@ use millstream_core::expr::functions::Function;
 use millstream_core::expr::literal::{Literal, Value};
 use millstream_core::expr::{ArithmeticOp, ColumnRef, Expr, Piece};
 use millstream_core::types::{ColumnType, ValueType};
+
+use super::one_form::one_form;
 
 /// The expression over a schema.
 pub(super) fn physical(expr: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
@@ -70,8 +72,8 @@ fn emit(expr: &Expr) -> Sql {
         Expr::Not(inner) => Sql::Not(Box::new(emit(inner))),
         Expr::IsNull(inner) => Sql::IsNull(Box::new(emit(inner))),
         Expr::InList { expr, list } => {
-            let items = list.iter().map(|item| Sql::Literal(scalar(&one_zero(item)), None)).collect();
-            Sql::InList(InList::new(Box::new(positive_zero(expr)), items, false))
+            let items = list.iter().map(|item| Sql::Literal(scalar(&in_one_form(item)), None)).collect();
+            Sql::InList(InList::new(Box::new(comparable(expr)), items, false))
         }
         Expr::Like { expr, pattern } => {
             Sql::Like(Like::new(false, Box::new(emit(expr)), Box::new(lit(pattern.as_str())), None, false))
@@ -130,29 +132,21 @@ fn emit_compare(op: CompareOp, left: &Expr, right: &Expr) -> Sql {
         CompareOp::Greater => Operator::Gt,
         CompareOp::GreaterOrEqual => Operator::GtEq,
     };
-    if is_other_number(left) || is_other_number(right) {
-        return binary_expr(emit(left), op, emit(right));
-    }
-    binary_expr(positive_zero(left), op, positive_zero(right))
+    binary_expr(comparable(left), op, comparable(right))
 }
 
-/// Whether it is a literal next to which the sign of a zero on the other side makes no difference.
-fn is_other_number(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(Literal { value: Value::Float(value), .. }) if *value != 0.0)
-}
-
-/// The expression; a float without -0.0.
-fn positive_zero(expr: &Expr) -> Sql {
+/// The expression; a float in the form in which it can be compared.
+fn comparable(expr: &Expr) -> Sql {
     match (expr, expr.value_type().scalar()) {
-        (Expr::Literal(literal), _) => Sql::Literal(scalar(&one_zero(literal)), None),
-        (_, Some(ColumnType::Float64)) => binary_expr(emit(expr), Operator::Plus, lit(0.0_f64)),
-        (_, Some(ColumnType::Float32)) => binary_expr(emit(expr), Operator::Plus, lit(0.0_f32)),
+        (Expr::Literal(literal), _) => Sql::Literal(scalar(&in_one_form(literal)), None),
+        (_, Some(ColumnType::Float32 | ColumnType::Float64)) => one_form(emit(expr)),
         _ => emit(expr),
     }
 }
 
-fn one_zero(literal: &Literal) -> Literal {
+fn in_one_form(literal: &Literal) -> Literal {
     let value = match &literal.value {
+        Value::Float(value) if value.is_nan() => Value::Float(f64::NAN),
         Value::Float(value) => Value::Float(value + 0.0),
         other => other.clone(),
     };
@@ -165,7 +159,7 @@ fn emit_arithmetic(op: ArithmeticOp, left: &Expr, right: &Expr, of: ColumnType) 
         ArithmeticOp::Subtract => Operator::Minus,
         ArithmeticOp::Multiply => Operator::Multiply,
         ArithmeticOp::Divide => {
-            let divisor = positive_zero(right);
+            let divisor = comparable(right);
             let zero = binary_expr(divisor.clone(), Operator::Eq, lit(0.0_f64));
             let divisor = when(zero, Sql::Literal(ScalarValue::Float64(None), None), Some(divisor));
             return binary_expr(emit(left), Operator::Divide, divisor);
