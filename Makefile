@@ -1,9 +1,10 @@
 # Each target brings what it needs: see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kafka test check bench freshness torture dashboard
+.PHONY: help demo demo-kafka demo-spark test check bench freshness torture dashboard
 
 ROUNDS ?= 200
 kafka := $(CURDIR)/millstream-demo-kafka/kafka
+spark := $(CURDIR)/millstream-demo-spark
 target := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 python = PYTHONPATH=tests $(shell scripts/venv.sh)/bin/python
 
@@ -26,16 +27,28 @@ demo-kafka: ## The demo over Apache Kafka, which it starts on this machine
 	echo "==> Kafka at $$brokers" >&2 && \
 	"$(target)/debug/millstream" demo --kafka "$$brokers" --dir millstream-demo-kafka $(ARGS)
 
+# As for `demo-kafka`.
+demo-spark: ## The demo with Apache Spark and Apache Kafka, which it starts on this machine
+	@scripts/setup.sh rust dashboard kafka spark
+	@echo "==> building (the first time some minutes)" >&2
+	@cargo build --package millstream
+	@trap : INT; mkdir -p "$(spark)/kafka" "$(spark)/spark"; \
+	trap 'deploy/spark/spark.sh stop --dir "$(spark)/spark"; deploy/kafka/kafka.sh stop --dir "$(spark)/kafka"' EXIT; \
+	brokers=$$(deploy/kafka/kafka.sh start --dir "$(spark)/kafka") && \
+	connect=$$(deploy/spark/spark.sh start --dir "$(spark)/spark") && \
+	echo "==> Kafka at $$brokers, Spark at $$connect" >&2 && \
+	"$(target)/debug/millstream" demo --spark "$$connect" --kafka "$$brokers" --dir millstream-demo-spark $(ARGS)
+
 test: ## Run every test (ARGS=name… picks steps, ARGS=--list shows them)
-	@scripts/setup.sh rust dashboard python strace browser kafka kcat
+	@scripts/setup.sh rust dashboard python strace browser kafka kcat spark
 	@$(python) scripts/run_tests.py $(ARGS)
 
 check: ## Format, lints and the fast tests
 	@scripts/setup.sh rust dashboard python
 	@$(python) scripts/run_tests.py --check
 
-bench: ## End to end over 10 million rows, beside a plain copy (ARGS="--rows 1000000 --log kafka")
-	@scripts/setup.sh rust dashboard python kafka
+bench: ## End to end over 10 million rows, beside a plain copy (ARGS="--rows 1000000 --log kafka --engine spark")
+	@scripts/setup.sh rust dashboard python kafka spark
 	@echo "==> building the release (the first time many minutes)" >&2
 	@cargo build --release --package millstream --bins --examples
 	@$(python) benches/end_to_end.py $(ARGS)
@@ -46,8 +59,8 @@ freshness: ## From a file's landing to its rows in a query (ARGS="--seconds 20 -
 	@cargo build --release --package millstream
 	@$(python) benches/freshness.py $(ARGS)
 
-torture: ## Kill ROUNDS times (default 200), and a quarter of it in each of four ways over Kafka (ARGS=name… picks)
-	@scripts/setup.sh rust dashboard python kafka
+torture: ## Kill ROUNDS times (default 200), and a quarter of it in each of six ways with Kafka and Spark (ARGS=name… picks)
+	@scripts/setup.sh rust dashboard python kafka spark
 	@cargo build --package millstream
 	@$(python) scripts/run_tests.py --torture --rounds $(ROUNDS) $(ARGS)
 

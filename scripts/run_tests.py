@@ -68,11 +68,18 @@ DASHBOARD = ROOT / "dashboard"
 UNITS = python("-m", "unittest", "discover", "--start-directory", "tests", "--pattern", "test_*.py")
 KAFKA_KILL = python("tests/kill_test.py", "--log", "kafka")
 KAFKA_FAULTS = python("tests/kafka_faults_test.py")
+SPARK_KILL = python("tests/kill_test.py", "--engine", "spark")
+SPARK_SEEDS = 30
+"""Random pipelines that `make torture` compares."""
+SPARK_PARITY = python("tests/spark_parity_test.py")
 QUICK_FAULTS = ["BrokersThatAreAway", "TopicsThatAreNotAsTheyMustBe", "Secured"]
+
+# One call, so that both are built with the same features.
+BUILD = ["cargo", "build", "--package", "millstream", "--package", "spark-connect", "--bin", "millstream", "--example", "read_all"]
 
 TEST = [
     Step("rust", "unit and integration tests", ["cargo", "test", "--workspace", "--no-fail-fast"], cargo_counts),
-    Step("program", "the program that the next steps drive", ["cargo", "build", "--package", "millstream"], is_test=False),
+    Step("program", "the programs that the next steps drive", BUILD, is_test=False),
     Step("python", "expected numbers, reader, checkers", UNITS, unittest_counts),
     Step("page", "the page's own tests", ["npm", "test", "--silent"], vitest_counts, DASHBOARD),
     Step("sync", "appends are on disk before they are acknowledged", python("tests/sync_test.py"), unittest_counts, only_on="linux"),
@@ -84,6 +91,11 @@ TEST = [
     Step("kafka-foreign", "a topic that another program writes", python("tests/kafka_foreign_test.py"), unittest_counts),
     Step("kafka-faults", "what can be wrong with Kafka", [*KAFKA_FAULTS, *QUICK_FAULTS], unittest_counts),
     Step("kafka-kill", "kills over Kafka, brokers among the killed", [*KAFKA_KILL, "--rounds", "5", "--seconds", "80"], own_counts),
+    Step("nasty", "the program takes the pipelines of nasty values", python("tests/nasty_test.py"), unittest_counts),
+    Step("spark-stream", "a result of Spark comes whole", python("tests/spark_stream_test.py"), unittest_counts),
+    Step("spark-parity", "Spark and DataFusion give the same rows", SPARK_PARITY, unittest_counts),
+    Step("spark-pipeline", "the whole way with Spark, and its faults", python("tests/spark_pipeline_test.py"), unittest_counts),
+    Step("spark-kill", "kills with Spark, its server among the killed", [*SPARK_KILL, "--rounds", "2"], own_counts),
 ]
 CLIPPY = ["cargo", "clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]
 CHECK = [
@@ -97,7 +109,7 @@ CHECK = [
 
 
 def torture(rounds: int) -> list[Step]:
-    """Kills without end: `rounds` of them with the log in the program, a quarter of it for each way over Kafka."""
+    """Kills without end: `rounds` of them with the log in the program, a quarter of it for each way over Kafka or with Spark."""
     ways = {
         "kafka": ("one broker", []),
         "kafka-3": ("three brokers, one killed at a time", ["--brokers", "3"]),
@@ -109,7 +121,12 @@ def torture(rounds: int) -> list[Step]:
     steps = [Step("embedded", "the log in the program", embedded, own_counts)]
     for name, (what, options) in ways.items():
         steps.append(Step(name, what, [*KAFKA_KILL, "--rounds", few, *options], own_counts))
-    return [*steps, Step("kafka-faults", "what can be wrong with Kafka for longer", [*KAFKA_FAULTS, "LongFaults"], unittest_counts)]
+    steps.append(Step("kafka-faults", "what can be wrong with Kafka for longer", [*KAFKA_FAULTS, "LongFaults"], unittest_counts))
+    for name, what, options in [("spark", "Spark cleans", []), ("spark-kafka", "Spark cleans, over Kafka", ["--log", "kafka"])]:
+        steps.append(Step(name, what, [*SPARK_KILL, "--rounds", few, *options], own_counts))
+    seeds = ["--seeds", str(SPARK_SEEDS)]
+    steps.append(Step("spark-parity", "the same rows, more random rules", [*SPARK_PARITY, *seeds], unittest_counts))
+    return [*steps, Step("spark-cluster", "the same rows from a cluster", [*SPARK_PARITY, "--cluster"], unittest_counts)]
 
 
 @dataclass
@@ -169,12 +186,12 @@ def main() -> int:
         steps = [step for step in steps if step.name in options.steps]
     if options.list:
         for step in steps:
-            print(f"{step.name:13} {step.what}")
+            print(f"{step.name:17} {step.what}")
         return 0
     results = [run(step) for step in steps]
-    print(f"\n{'step':13} {'passed':>7} {'failed':>7} {'seconds':>8}")
+    print(f"\n{'step':17} {'passed':>7} {'failed':>7} {'seconds':>8}")
     for result in results:
-        print(f"{result.step.name:13} {result.passed:7} {result.failed:7} {result.seconds:8.1f}  {result.note}".rstrip())
+        print(f"{result.step.name:17} {result.passed:7} {result.failed:7} {result.seconds:8.1f}  {result.note}".rstrip())
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     print(f"total: {passed} passed, {failed} failed")
     return 1 if failed else 0
