@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
 use arrow::util::display::array_value_to_string;
 use millstream_core::config::Config;
 use millstream_core::plan::{FilePlan, KnownSchema};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::clean::batch::one_form;
 use crate::clean::{Cleaner, Job, SplitEvent};
 use crate::pipeline::{PipelineError, chain};
 use crate::source::FoundFile;
@@ -233,7 +232,7 @@ fn compare(
             }
             let common = left.places.iter().filter_map(|(row, &at)| Some((*row, at, *right.places.get(row)?)));
             for (row, at, there) in common {
-                if one_form::of_array(&a.slice(at, 1)) != one_form::of_array(&b.slice(there, 1)) {
+                if with_one_nan(&a.slice(at, 1)) != with_one_nan(&b.slice(there, 1)) {
                     differ(row, field.name(), shown(a, at)?, shown(b, there)?);
                 }
             }
@@ -242,6 +241,17 @@ fn compare(
     report.clean += common(&left.clean, &right.clean);
     report.rejected += common(&left.rejects, &right.rejects);
     Ok(())
+}
+
+/// Floats in which all NaNs are the same: their bits mean nothing.
+fn with_one_nan(values: &ArrayRef) -> ArrayRef {
+    if let Some(doubles) = values.as_primitive_opt::<Float64Type>() {
+        return Arc::new(doubles.unary::<_, Float64Type>(|value| if value.is_nan() { f64::NAN } else { value }));
+    }
+    if let Some(floats) = values.as_primitive_opt::<Float32Type>() {
+        return Arc::new(floats.unary::<_, Float32Type>(|value| if value.is_nan() { f32::NAN } else { value }));
+    }
+    Arc::clone(values)
 }
 
 fn common(left: &Table, right: &Table) -> u64 {

@@ -365,6 +365,7 @@ fn cleaner(
         store,
         spool_dir: config.pipeline.data_dir.join("spool"),
         spool_bytes: usize::try_from(Shares::of(config.limits.memory).spools / spools).unwrap_or(usize::MAX),
+        batch_rows: config.batch_rows(),
         owner: &format!("{}-{}", config.pipeline.name, id.index),
         tell: teller(board),
     };

@@ -2,6 +2,7 @@
 //!
 //! Opens neither files nor connections, and leaves the parts of the connection string to whoever connects.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ const CONNECT_FORM: &str = "sc://host:port, such as \"sc://spark.example.org:150
 const MIB: u64 = 1 << 20;
 const DIRECT_BYTES: u64 = 256 * MIB;
 const PATIENCE: Duration = Duration::from_mins(5);
+const QUERY_TIMEOUT: Duration = Duration::from_mins(30);
+const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 const MODES: [(&str, SparkMode); 2] = [("direct", SparkMode::Direct), ("staged", SparkMode::Staged)];
 
 /// `[clean.spark]`
@@ -34,6 +37,8 @@ pub struct Spark {
     pub staging: PathBuf,
     /// `[clean.spark.path_on_cluster]`: folders here, absolute, and how the cluster sees them; the longest that fits counts.
     pub path_on_cluster: Vec<(PathBuf, String)>,
+    /// `query_timeout`: how long the query of one file may take. Default 30 min; 1 s to 1 d.
+    pub query_timeout: Duration,
     /// `patience`: how long a Spark that does not answer is waited for before the run stops. Default 5 min; 1 s to 1 d.
     pub patience: Duration,
 }
@@ -59,6 +64,7 @@ impl Spark {
             direct_bytes: DIRECT_BYTES,
             staging: data_dir.join("staging"),
             path_on_cluster: Vec::new(),
+            query_timeout: QUERY_TIMEOUT,
             patience: PATIENCE,
         }
     }
@@ -83,11 +89,12 @@ pub(super) fn read_spark(item: &Item<'_>, base_dir: &Path, data_dir: &Path) -> O
     let direct_bytes = section.size("direct_bytes", DIRECT_BYTES, MIB..=1024 * MIB);
     let staging = section.take("staging").and_then(|item| file(&item, base_dir));
     let path_on_cluster = read_paths(&section.section("path_on_cluster"), base_dir);
-    let patience = section.duration("patience", PATIENCE, Duration::from_secs(1)..=Duration::from_hours(24));
+    let query_timeout = section.duration("query_timeout", QUERY_TIMEOUT, TIMES);
+    let patience = section.duration("patience", PATIENCE, TIMES);
     section.finish();
     let default = Spark::at(connect?, data_dir);
     let staging = staging.unwrap_or_else(|| default.staging.clone());
-    Some(Spark { token, ca, mode, direct_bytes, staging, path_on_cluster, patience, ..default })
+    Some(Spark { token, ca, mode, direct_bytes, staging, path_on_cluster, query_timeout, patience, ..default })
 }
 
 fn connect(item: &Item<'_>) -> Option<Secret> {

@@ -4,7 +4,7 @@
 mod columns;
 mod emit;
 mod explain;
-pub(crate) mod one_form;
+mod one_form;
 mod rejects;
 #[cfg(test)]
 mod tests;

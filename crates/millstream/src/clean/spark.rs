@@ -10,6 +10,7 @@ mod session;
 mod spool;
 mod staged;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,15 @@ pub(crate) enum SparkError {
         /// What it says.
         source: spark_connect::Error,
     },
+    /// The query of a file takes too long; a driver that lacks memory may never answer.
+    #[error(
+        "Spark did not finish the query of a file in {} s: raise `clean.spark.query_timeout`, or give Spark's driver more memory",
+        limit.as_secs()
+    )]
+    Slow {
+        /// How long it may take.
+        limit: Duration,
+    },
     /// Spark did not answer for longer than it is waited for.
     #[error("gave up after {} s (`clean.spark.patience`)", waited.as_secs())]
     GaveUp {
@@ -110,6 +120,7 @@ impl SparkError {
             Self::Setting { .. }
             | Self::Refused(_)
             | Self::Unseen { .. }
+            | Self::Slow { .. }
             | Self::GaveUp { .. }
             | Self::Spool { .. } => false,
         }
@@ -129,6 +140,7 @@ pub(crate) struct SparkCleaner {
     staging: Staging,
     spool_dir: PathBuf,
     spool_bytes: usize,
+    batch_rows: NonZeroUsize,
     tell: Tell,
 }
 
@@ -140,6 +152,8 @@ pub(crate) struct Place<'a> {
     pub(crate) spool_dir: PathBuf,
     /// Bytes of an answer that are kept in memory.
     pub(crate) spool_bytes: usize,
+    /// Rows of a batch that is handed on.
+    pub(crate) batch_rows: NonZeroUsize,
     /// Stands for this publisher among those that share a staging folder.
     pub(crate) owner: &'a str,
     /// Hears of trouble.
@@ -149,11 +163,11 @@ pub(crate) struct Place<'a> {
 impl SparkCleaner {
     /// Takes the settings; the first file connects. What an earlier process of this owner left in the staging folder is removed.
     pub(crate) fn new(settings: Spark, place: Place<'_>) -> Result<Self, SparkError> {
-        let Place { store, spool_dir, spool_bytes, owner, tell } = place;
+        let Place { store, spool_dir, spool_bytes, batch_rows, owner, tell } = place;
         let sessions = Sessions::new(&settings)?;
         let staging = Staging::new(&settings, owner)?;
         std::fs::create_dir_all(&spool_dir).map_err(|source| SparkError::spool(&spool_dir)(source.into()))?;
-        Ok(Self { settings, store, sessions, staging, spool_dir, spool_bytes, tell })
+        Ok(Self { settings, store, sessions, staging, spool_dir, spool_bytes, batch_rows, tell })
     }
 
     /// What Spark answers, checked; none if the answer is not wanted any more.
@@ -226,16 +240,22 @@ impl SparkCleaner {
         };
         let mut spool = Spool::new(&self.spool_dir, self.spool_bytes);
         let mut execution = session.execute(plan);
+        let limit = self.settings.query_timeout;
+        let deadline = Instant::now() + limit;
         loop {
             let next = tokio::select! {
                 biased;
-                () = stop.reached(Phase::Drain) => None,
-                () = job.batches.closed() => None,
-                next = execution.next() => Some(next),
+                () = stop.reached(Phase::Drain) => Err(Ok(None)),
+                () = job.batches.closed() => Err(Ok(None)),
+                () = tokio::time::sleep_until(deadline) => Err(Err(SparkError::Slow { limit }.into())),
+                next = execution.next() => Ok(next),
             };
-            let Some(next) = next else {
-                execution.cancel().await;
-                return Ok(None);
+            let next = match next {
+                Ok(next) => next,
+                Err(ended) => {
+                    execution.cancel().await;
+                    return ended;
+                }
             };
             match next.map_err(|source| self.sessions.error(source))? {
                 Some(batch) if staged.is_none() => spool.put(&batch)?,
@@ -261,7 +281,7 @@ impl SparkCleaner {
         let rules = BatchCleaner::new(Arc::clone(&job.plan))?;
         tokio::select! {
             () = stop.reached(Phase::Abort) => Ok(()),
-            delivered = deliver(&self.store, job, &rules, spooled) => delivered,
+            delivered = deliver(&self.store, job, &rules, spooled.in_batches(self.batch_rows)) => delivered,
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn parity(config: &Config, options: Options, terminal: &Terminal) -> 
         store: listing.store(),
         spool_dir: std::env::temp_dir(),
         spool_bytes: SPOOL_BYTES,
+        batch_rows: config.batch_rows(),
         owner: &format!("{}-parity-{}", config.pipeline.name, std::process::id()),
         tell: Arc::new(|_, text| tracing::warn!("{text}")),
     };

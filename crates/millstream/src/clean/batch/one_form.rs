@@ -51,7 +51,7 @@ impl ScalarUDFImpl for OneForm {
 }
 
 /// Floats in their one form; others as they are.
-pub(crate) fn of_array(values: &ArrayRef) -> ArrayRef {
+fn of_array(values: &ArrayRef) -> ArrayRef {
     if let Some(doubles) = values.as_primitive_opt::<Float64Type>() {
         return Arc::new(doubles.unary::<_, Float64Type>(|value| if value.is_nan() { f64::NAN } else { value + 0.0 }));
     }

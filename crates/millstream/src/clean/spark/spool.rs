@@ -1,6 +1,7 @@
 //! The spool: keeps an answer until it is known to be whole, in memory up to a share and on disk past it.
 
 use std::io::{Seek, SeekFrom};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -36,9 +37,11 @@ pub(super) struct Seen {
 pub(super) struct Spooled {
     /// What is in it.
     pub(super) seen: Seen,
-    /// Its batches, none if there is no row.
-    pub(super) batches: Option<StreamReader<SpooledTempFile>>,
+    batches: Option<StreamReader<SpooledTempFile>>,
     folder: PathBuf,
+    batch_rows: usize,
+    /// The rest of the batch that was read last.
+    rest: Option<RecordBatch>,
 }
 
 impl Spool {
@@ -73,15 +76,31 @@ impl Spool {
                 Some(StreamReader::try_new(file, None).map_err(|error| wrong(error.into()))?)
             }
         };
-        Ok(Spooled { seen, batches, folder })
+        Ok(Spooled { seen, batches, folder, batch_rows: usize::MAX, rest: None })
     }
 }
 
 impl Spooled {
+    /// The same in batches of at most so many rows.
+    pub(super) fn in_batches(self, rows: NonZeroUsize) -> Self {
+        Self { batch_rows: rows.get(), ..self }
+    }
+
     /// The next batch.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, SparkError> {
-        let next = self.batches.as_mut().and_then(Iterator::next).transpose();
-        next.map_err(|error| SparkError::spool(&self.folder)(error.into()))
+        let batch = match self.rest.take() {
+            Some(rest) => rest,
+            None => match self.batches.as_mut().and_then(Iterator::next).transpose() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(SparkError::spool(&self.folder)(error.into())),
+            },
+        };
+        if batch.num_rows() <= self.batch_rows {
+            return Ok(Some(batch));
+        }
+        self.rest = Some(batch.slice(self.batch_rows, batch.num_rows() - self.batch_rows));
+        Ok(Some(batch.slice(0, self.batch_rows)))
     }
 }
 
