@@ -66,6 +66,14 @@ pub(crate) enum SourceError {
         /// Why, in full.
         reason: String,
     },
+    /// The file cannot be cleaned by the pipeline file.
+    #[error("`{file}` cannot be cleaned: {reason}")]
+    Refused {
+        /// The file.
+        file: String,
+        /// Why, in full.
+        reason: String,
+    },
     /// The file is not what it was when it was found.
     #[error("`{file}` changed while it was being read")]
     Changed {
@@ -89,7 +97,7 @@ impl SourceError {
     /// What is wrong with a file, without its name.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Self::Read { reason, .. } | Self::Stop { reason, .. } => reason.clone(),
+            Self::Read { reason, .. } | Self::Refused { reason, .. } | Self::Stop { reason, .. } => reason.clone(),
             Self::Changed { .. } => "it changed while it was being read".to_owned(),
             Self::Pattern { .. } | Self::Path { .. } | Self::List { .. } | Self::Nothing { .. } | Self::Closed => {
                 self.to_string()

@@ -104,6 +104,7 @@ impl From<SourceError> for Failure {
             SourceError::Pattern { .. } | SourceError::Path { .. } | SourceError::Nothing { .. } => Self::Refused(text),
             SourceError::List { .. }
             | SourceError::Read { .. }
+            | SourceError::Refused { .. }
             | SourceError::Changed { .. }
             | SourceError::Closed
             | SourceError::Stop { .. } => Self::Failed(text),

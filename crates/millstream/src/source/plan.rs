@@ -118,11 +118,11 @@ impl Planner {
         let event_time = config.source.event_time.as_deref();
         let plan = FilePlan::new(&config.clean, event_time, &self.known, open.metadata.schema());
         let plan = plan.map_err(|refusal| match refusal {
-            PlanRefusal::Quarantine(reason) => SourceError::Read { file: name.clone(), reason },
+            PlanRefusal::Quarantine(reason) => SourceError::Refused { file: name.clone(), reason },
             PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
         })?;
         if let Some(reason) = self.cleaner.refuses(&open, &plan) {
-            return Err(SourceError::Read { file: name, reason });
+            return Err(SourceError::Refused { file: name, reason });
         }
         if started && progress.rules_hash.as_ref().is_some_and(|hash| *hash != plan.rules_hash) {
             let reason = "it is half published under other rules, which are not kept any more: bring the pipeline file of then back \

@@ -22,6 +22,11 @@ impl Sessions {
     /// Sessions with the server of the settings; nothing is connected yet.
     pub(super) fn new(settings: &Spark) -> Result<Self, SparkError> {
         let endpoint = endpoint(settings)?;
+        if let Some(ca) = &settings.ca {
+            let reason = |error: std::io::Error| format!("cannot read `{}`: {error}", ca.display());
+            std::fs::File::open(ca)
+                .map_err(|error| SparkError::Setting { setting: "ca", reason: reason(error) })?;
+        }
         let options = Options { ca_file: settings.ca.clone(), retries: RETRIES, ..Options::default() };
         Ok(Self { endpoint, options, current: Mutex::new(None) })
     }
@@ -45,7 +50,13 @@ impl Sessions {
     }
 
     /// An error of the session.
-    pub(super) fn error(&self, source: spark_connect::Error) -> SparkError {
+    pub(super) fn error(&self, mut source: spark_connect::Error) -> SparkError {
+        if let spark_connect::Error::Query { message, .. } = &mut source
+            && let Some(trace) = message.find("\n\tat ")
+        {
+            // Where in Spark's own code it happened is in Spark's log.
+            message.truncate(trace);
+        }
         SparkError::Spark { endpoint: self.endpoint.to_string(), source }
     }
 }

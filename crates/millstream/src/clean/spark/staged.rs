@@ -18,7 +18,7 @@ const BATCH_ROWS: usize = 8192;
 /// What a Spark that wrote all of a folder leaves in it.
 const SUCCESS: &str = "_SUCCESS";
 
-/// The part of the staging folder that belongs to one publisher.
+/// The part of the staging folder that belongs to one publisher; removed when it is dropped.
 pub(super) struct Staging {
     folder: PathBuf,
 }
@@ -44,6 +44,12 @@ impl Staging {
     /// A folder that is not there yet.
     pub(super) fn folder(&self) -> StagedFolder {
         StagedFolder { path: self.folder.join(Uuid::new_v4().to_string()) }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        remove(&self.folder);
     }
 }
 
@@ -85,11 +91,15 @@ impl StagedFolder {
 
 impl Drop for StagedFolder {
     fn drop(&mut self) {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                warn!(folder = %self.path.display(), %error, "staged rows are left behind");
-            }
-            Ok(()) | Err(_) => {}
+        remove(&self.path);
+    }
+}
+
+fn remove(folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            warn!(folder = %folder.display(), %error, "staged rows are left behind");
         }
+        Ok(()) | Err(_) => {}
     }
 }
