@@ -61,14 +61,20 @@ pub(crate) enum CleanError {
     Spark(#[from] spark::SparkError),
 }
 
+/// What an engine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Engine {
+    /// `datafusion` or `spark`.
+    pub(crate) name: &'static str,
+    /// Compressed bytes of a file that are cleaned as one split, about.
+    pub(crate) split_bytes: u64,
+}
+
 /// An engine that cleans.
 #[async_trait]
 pub(crate) trait Cleaner: Send + Sync {
-    /// `datafusion` or `spark`.
-    fn name(&self) -> &'static str;
-
-    /// Compressed bytes of a file that are cleaned as one split, about.
-    fn split_bytes(&self) -> u64;
+    /// What it is.
+    fn engine(&self) -> Engine;
 
     /// Why it would not clean a file as the plan says; the file is quarantined then.
     fn refuses(&self, file: &OpenFile, plan: &FilePlan) -> Option<String>;
@@ -76,4 +82,7 @@ pub(crate) trait Cleaner: Send + Sync {
     /// Cleans a split and sends what became of it. Ends early when nobody listens any more or `stop` says so. Where the plan
     /// has an action that stops the run, nothing is sent before the whole split was found to be free of such rows.
     async fn clean(&self, job: Job, stop: StopToken);
+
+    /// Lets go of what it holds elsewhere; nothing is cleaned afterwards.
+    async fn close(&self);
 }

@@ -131,6 +131,7 @@ pub(crate) async fn parity(
         );
         compare(&mut report, &file.file, rows, &left?, &right?)?;
     }
+    engines.spark.close().await;
     Ok(report)
 }
 

@@ -61,6 +61,18 @@ impl Publishing {
     /// nothing more will be appended.
     pub(crate) async fn run(
         self,
+        recovered: Recovered,
+        published: watch::Sender<bool>,
+        stop: StopToken,
+        tasks: Tasks,
+    ) -> Result<(), TaskError> {
+        let ended = self.lives(recovered, published, stop, tasks).await;
+        self.cleaner.close().await;
+        ended
+    }
+
+    async fn lives(
+        &self,
         mut recovered: Recovered,
         published: watch::Sender<bool>,
         mut stop: StopToken,

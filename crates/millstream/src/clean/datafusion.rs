@@ -10,7 +10,7 @@ use millstream_core::plan::FilePlan;
 use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
-use super::{CleanError, CleanedBatch, Cleaner, Job, SplitEvent};
+use super::{CleanError, CleanedBatch, Cleaner, Engine, Job, SplitEvent};
 use crate::source::read::{self, OpenFile};
 use crate::source::SourceError;
 use crate::stop::{Phase, StopToken};
@@ -31,17 +31,15 @@ pub(crate) struct DataFusionCleaner {
 
 #[async_trait]
 impl Cleaner for DataFusionCleaner {
-    fn name(&self) -> &'static str {
-        "datafusion"
-    }
-
-    fn split_bytes(&self) -> u64 {
-        SPLIT_BYTES
+    fn engine(&self) -> Engine {
+        Engine { name: "datafusion", split_bytes: SPLIT_BYTES }
     }
 
     fn refuses(&self, _file: &OpenFile, _plan: &FilePlan) -> Option<String> {
         None
     }
+
+    async fn close(&self) {}
 
     async fn clean(&self, job: Job, mut stop: StopToken) {
         let passes: &[bool] = if job.plan.can_fail() { &[false, true] } else { &[true] };

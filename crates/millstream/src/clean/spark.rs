@@ -30,7 +30,7 @@ use self::session::Sessions;
 use self::spool::{Spool, Spooled};
 use self::staged::Staging;
 use super::batch::BatchCleaner;
-use super::{CleanError, Cleaner, Job, SplitEvent};
+use super::{CleanError, Cleaner, Engine, Job, SplitEvent};
 use crate::pipeline::chain;
 use crate::source::read::{OpenFile, as_it_is_now};
 use crate::source::SourceError;
@@ -288,13 +288,9 @@ impl SparkCleaner {
 
 #[async_trait]
 impl Cleaner for SparkCleaner {
-    fn name(&self) -> &'static str {
-        "spark"
-    }
-
-    fn split_bytes(&self) -> u64 {
+    fn engine(&self) -> Engine {
         // A query is for a whole file: Spark divides it among its executors.
-        u64::MAX
+        Engine { name: "spark", split_bytes: u64::MAX }
     }
 
     fn refuses(&self, file: &OpenFile, plan: &FilePlan) -> Option<String> {
@@ -306,6 +302,10 @@ impl Cleaner for SparkCleaner {
             // Nobody listens when the publisher has given the file up.
             let _ = job.batches.send(SplitEvent::Failed(error)).await;
         }
+    }
+
+    async fn close(&self) {
+        self.sessions.close().await;
     }
 }
 

@@ -140,7 +140,7 @@ impl Planner {
             rows,
             plan: Arc::new(plan),
             known,
-            engine: self.cleaner.name(),
+            engine: self.cleaner.engine().name,
         };
         Ok(Planned { open: Arc::new(open), start, next_row: progress.next_row })
     }
@@ -157,7 +157,7 @@ impl Planner {
         let Planned { open, start, next_row } = planned;
         let plan = Arc::clone(&start.plan);
         send(work, Work::Start(Box::new(start))).await?;
-        for split in splits(&open, next_row, self.cleaner.split_bytes()) {
+        for split in splits(&open, next_row, self.cleaner.engine().split_bytes) {
             let slot = tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(Phase::Drain),
                 slot = Arc::clone(slots).acquire_owned() => slot.map_err(|_| SourceError::Closed)?,

@@ -1,15 +1,20 @@
 //! The session with Spark: made when it is needed, shared by all queries, made anew when it was lost.
 
+use std::time::Duration;
+
 use millstream_core::config::{SecretSource, Spark};
 use millstream_core::spark::query::SESSION;
 use spark_connect::{Endpoint, Options, Session};
 use tokio::sync::Mutex;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::SparkError;
 
 /// How often a call is tried again at once; longer troubles are waited out by whoever cleans.
 const RETRIES: u32 = 3;
+
+/// How long the end of a run waits for it.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sessions with one server, one at a time.
 pub(super) struct Sessions {
@@ -37,7 +42,7 @@ impl Sessions {
         if let Some(session) = &*current {
             return Ok(session.clone());
         }
-        let session = Session::connect(&self.endpoint, &self.options).await.map_err(|source| self.error(source))?;
+        let session = Session::connect(&self.endpoint, &self.options).await.map_err(|source| self.no_session(source))?;
         session.set(SESSION).await.map_err(|source| self.error(source))?;
         info!(server = %self.endpoint, spark = session.spark_version(), "connected to Spark");
         *current = Some(session.clone());
@@ -47,6 +52,28 @@ impl Sessions {
     /// Makes the next one that asks get a new session.
     pub(super) async fn forget(&self) {
         *self.current.lock().await = None;
+    }
+
+    /// Lets the server forget the session, which it would keep in memory for an hour.
+    pub(super) async fn close(&self) {
+        let current = self.current.lock().await.take();
+        if let Some(session) = current {
+            let released = tokio::time::timeout(RELEASE_TIMEOUT, session.release()).await;
+            debug!(?released, "released the session with Spark");
+        }
+    }
+
+    /// A server whose Spark has stopped, for want of memory mostly, still takes calls.
+    fn no_session(&self, source: spark_connect::Error) -> SparkError {
+        self.error(match source {
+            spark_connect::Error::Query { message, .. } if message.contains("assertion failed") => {
+                spark_connect::Error::Unreachable {
+                    endpoint: self.endpoint.to_string(),
+                    message: "the server is there, but its Spark has stopped: see its log, and start it anew".to_owned(),
+                }
+            }
+            source => source,
+        })
     }
 
     /// An error of the session.
