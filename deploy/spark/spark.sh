@@ -143,7 +143,9 @@ launch() {
         # Settings of another Spark on this machine are not meant for this one.
         for class in "${!SPARK_@}" HADOOP_CONF_DIR YARN_CONF_DIR; do unset "$class"; done
         export SPARK_HOME=$spark/pyspark SPARK_LOCAL_IP=127.0.0.1 SPARK_NO_DAEMONIZE=1
-        export SPARK_DAEMON_MEMORY=512m SPARK_WORKER_DIR=$folder/work
+        export SPARK_WORKER_DIR=$folder/work
+        # For the server it would win over `spark.driver.memory`.
+        [ "$name" = connect ] || export SPARK_DAEMON_MEMORY=512m
         export SPARK_DAEMON_JAVA_OPTS="-Dmillstream.part=$folder -Dspark.master.rest.enabled=false $archive"
         exec "$SPARK_HOME/bin/spark-class" "$@" </dev/null >>"$folder/log" 2>&1 &
         echo $! >"$folder/pid"

@@ -13,6 +13,9 @@ use super::SparkError;
 /// How often a call is tried again at once; longer troubles are waited out by whoever cleans.
 const RETRIES: u32 = 3;
 
+/// What a server says of queries under way when its Spark stops.
+const STOPPED: [&str; 2] = ["stopped SparkContext", "SparkContext was shut down"];
+
 /// How long the end of a run waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -78,11 +81,12 @@ impl Sessions {
 
     /// An error of the session.
     pub(super) fn error(&self, mut source: spark_connect::Error) -> SparkError {
-        if let spark_connect::Error::Query { message, .. } = &mut source
-            && let Some(trace) = message.find("\n\tat ")
-        {
+        if let spark_connect::Error::Query { message, .. } = &mut source {
             // Where in Spark's own code it happened is in Spark's log.
-            message.truncate(trace);
+            message.truncate(message.find("\n\tat ").unwrap_or(message.len()));
+            if STOPPED.iter().any(|words| message.contains(words)) {
+                source = spark_connect::Error::SessionLost { message: std::mem::take(message) };
+            }
         }
         SparkError::Spark { endpoint: self.endpoint.to_string(), source }
     }
