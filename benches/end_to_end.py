@@ -7,12 +7,17 @@ a whole process: wall time, processor time and peak memory. What the program arc
 With `--log kafka` the program runs a second time in each round, over a broker on the same machine, which is started for
 that and has its processor time counted apart.
 
-    python benches/end_to_end.py [--rows 10000000] [--repeat 3] [--log kafka]
+With `--engine spark` it runs another time with Spark as the cleaner, whose server shares the processors of this machine,
+beside a plain Spark job, written by hand, that writes the same cleaned rows as Parquet. What the program's memory is at its
+peak is then told over that of a process of it that has nothing to do.
+
+    python benches/end_to_end.py [--rows 10000000] [--repeat 3] [--log kafka] [--engine spark]
 """
 
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,9 +37,14 @@ from generate import ROOT, ROW_GROUP_ROWS, ROWS, cached
 sys.path.insert(0, str(ROOT / "tests"))
 from kafka import Cluster, delete_topic  # noqa: E402
 from kafka_rows import topics_of  # noqa: E402
-from program import adapt  # noqa: E402
+from program import adapt, address, start  # noqa: E402
 from reader.delta import replay  # noqa: E402
+from spark import Server, query  # noqa: E402
 
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Of `ru_maxrss`, in bytes."""
+JOB_SECONDS = 1800
+IDLE_SECONDS = 2
 FILTER = "trip_distance > 0 AND fare_amount >= 0"
 PIPELINE = """\
 [pipeline]
@@ -89,8 +99,7 @@ def measure(command: list[str], folder: Path) -> Measured:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{command[0]} ended with {process.returncode}:\n{(folder / 'stderr.txt').read_text()[-3000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT)
 
 
 def release(name: str) -> str:
@@ -132,6 +141,59 @@ class OverKafka:
         return measured
 
 
+class OnSpark:
+    """The pipeline with Spark as its cleaner, and a plain job on the same server."""
+
+    JOB = """
+        INSERT OVERWRITE DIRECTORY '{target}' USING parquet OPTIONS (compression 'zstd')
+        SELECT *, _metadata.file_name AS _file, _metadata.row_index AS _row FROM parquet.`{source}` WHERE {keep}
+    """
+
+    def __init__(self, server: Server):
+        self.server = server
+        self.server_cpu_seconds: dict[str, list[float]] = {IN_SPARK: [], PLAIN_JOB: []}
+
+    def pipeline(self, source: Path, folder: Path, kept: int) -> Measured:
+        before = cpu_seconds(self.server.pid())
+        measured = run_program(source, folder, kept, {"clean.spark.connect": f'"{self.server.address}"'})
+        self.server_cpu_seconds[IN_SPARK].append(cpu_seconds(self.server.pid()) - before)
+        return measured
+
+    def job(self, source: Path, folder: Path, kept: int) -> Measured:
+        """Its processor time is the server's, whose memory is not measured."""
+        before, began = cpu_seconds(self.server.pid()), time.monotonic()
+        query(self.server.address, self.JOB.format(source=source, target=folder / "copy", keep=FILTER), JOB_SECONDS)
+        seconds, cpu = time.monotonic() - began, cpu_seconds(self.server.pid()) - before
+        self.server_cpu_seconds[PLAIN_JOB].append(cpu)
+        return _copied(Measured(seconds, cpu, 0), folder, kept)
+
+    def warm_up(self, source: Path, folder: Path, kept: int) -> None:
+        """A server that has just been started compiles what it runs."""
+        for run in (self.job, self.pipeline):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            run(source, folder, kept)
+        shutil.rmtree(folder)
+        for times in self.server_cpu_seconds.values():
+            times.clear()
+
+
+def idle_bytes(folder: Path) -> int:
+    """Memory at its peak of a process that waits for files."""
+    (folder / "source").mkdir(parents=True)
+    pipeline = PIPELINE.format(source=folder / "source", filter=FILTER)
+    (folder / "pipeline.toml").write_text(adapt(pipeline, {"source.watch": "true"}))
+    os.environ["MILLSTREAM_BIN"] = release("millstream")
+    run = start(folder, "run", "pipeline.toml", "--json")
+    address(folder, run)
+    time.sleep(IDLE_SECONDS)
+    run.process.send_signal(signal.SIGTERM)
+    _, status, usage = os.wait4(run.process.pid, 0)
+    run.process.returncode = os.waitstatus_to_exitcode(status)
+    shutil.rmtree(folder)
+    return usage.ru_maxrss * RSS_UNIT
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process so far; what `ps` says is the same everywhere."""
     text = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
@@ -166,6 +228,8 @@ RUNS: dict[str, Callable[[Path, Path, int], Measured]] = {
     "millstream": run_program,
 }
 ON_KAFKA = "millstream, kafka"
+IN_SPARK = "millstream, spark"
+PLAIN_JOB = "spark job"
 
 
 def main() -> None:
@@ -173,7 +237,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS, help="rows of the source (default 10,000,000)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each; the median counts (default 3)")
     parser.add_argument("--log", choices=["embedded", "kafka"], default="embedded", help="kafka: measure with Kafka, too")
-    parser.add_argument("--only", choices=[*RUNS, ON_KAFKA], action="append", help="measure this only")
+    parser.add_argument("--engine", choices=["datafusion", "spark"], default="datafusion", help="spark: measure with Spark, too")
+    parser.add_argument("--only", choices=[*RUNS, ON_KAFKA, IN_SPARK, PLAIN_JOB], action="append", help="measure this only")
     options = parser.parse_args()
     source = cached(options.rows)
     # Reading every file once brings it into the page cache, for all runs alike.
@@ -189,6 +254,14 @@ def main() -> None:
             stack.callback(shutil.rmtree, folder)
             over_kafka = OverKafka(stack.enter_context(Cluster(folder)))
             runs[ON_KAFKA] = over_kafka
+        on_spark, idle = None, 0
+        if options.engine == "spark":
+            folder = Path(tempfile.mkdtemp(prefix="spark-", dir=source.parent))
+            stack.callback(shutil.rmtree, folder)
+            on_spark = OnSpark(stack.enter_context(Server(folder / "server")))
+            runs |= {IN_SPARK: on_spark.pipeline, PLAIN_JOB: on_spark.job}
+            idle = idle_bytes(folder / "idle")
+            on_spark.warm_up(source, folder / "warm", kept)
         names = [name for name in runs if not options.only or name in options.only]
         measured: dict[str, list[Measured]] = {name: [] for name in names}
         for turn in range(options.repeat):
@@ -201,6 +274,8 @@ def main() -> None:
     _report(measured, options.rows)
     if over_kafka and over_kafka.broker_cpu_seconds:
         print(f"the broker took {statistics.median(over_kafka.broker_cpu_seconds):.1f} s of processor time beside it")
+    if on_spark:
+        _report_spark(measured, on_spark, idle)
 
 
 def _report(measured: dict[str, list[Measured]], rows: int) -> None:
@@ -211,7 +286,21 @@ def _report(measured: dict[str, list[Measured]], rows: int) -> None:
         speed = f"{reference / medians[name]:.2f}" if reference else "-"
         cpu = statistics.median(run.cpu_seconds for run in runs)
         peak = max(run.peak_bytes for run in runs) / 2**20
-        print(f"{name:18} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {peak:9,.0f}")
+        print(f"{name:18} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {f'{peak:,.0f}' if peak else '-':>9}")
+
+
+def _report_spark(measured: dict[str, list[Measured]], on_spark: OnSpark, idle: int) -> None:
+    medians = {name: statistics.median(run.seconds for run in runs) for name, runs in measured.items()}
+    for other in ("millstream", PLAIN_JOB):
+        if {IN_SPARK, other} <= medians.keys():
+            print(f"{IN_SPARK} takes {medians[IN_SPARK] / medians[other]:.2f} times as long as {other}")
+    for name, seconds in on_spark.server_cpu_seconds.items():
+        if seconds:
+            print(f"Spark's server took {statistics.median(seconds):.1f} s of processor time for {name}")
+    for name in ("millstream", IN_SPARK):
+        if runs := measured.get(name):
+            peak = max(run.peak_bytes for run in runs) - idle
+            print(f"{name} takes {peak / 2**20:,.0f} MiB more than the {idle / 2**20:,.0f} MiB of a process that waits for files")
 
 
 if __name__ == "__main__":
