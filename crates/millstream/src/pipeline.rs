@@ -119,7 +119,12 @@ struct Shares {
 impl Shares {
     fn of(memory: u64) -> Self {
         let share = |percent: u64| memory / 100 * percent;
-        Self { table: share(40), queries: usize::try_from(share(20)).unwrap_or(usize::MAX), dedup: share(15), spools: share(10) }
+        Self {
+            table: share(40),
+            queries: usize::try_from(share(20)).unwrap_or(usize::MAX),
+            dedup: share(15),
+            spools: share(10),
+        }
     }
 }
 

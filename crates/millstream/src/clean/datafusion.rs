@@ -11,8 +11,8 @@ use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
 use super::{CleanError, CleanedBatch, Cleaner, Engine, Job, SplitEvent};
-use crate::source::read::{self, OpenFile};
 use crate::source::SourceError;
+use crate::source::read::{self, OpenFile};
 use crate::stop::{Phase, StopToken};
 
 /// Compressed bytes of the row groups that make a split.

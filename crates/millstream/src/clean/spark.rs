@@ -32,8 +32,8 @@ use self::staged::Staging;
 use super::batch::BatchCleaner;
 use super::{CleanError, Cleaner, Engine, Job, SplitEvent};
 use crate::pipeline::chain;
-use crate::source::read::{OpenFile, as_it_is_now};
 use crate::source::SourceError;
+use crate::source::read::{OpenFile, as_it_is_now};
 use crate::stop::{Phase, StopToken};
 use crate::stream::kafka::Tell;
 
@@ -215,7 +215,8 @@ impl SparkCleaner {
             }
             self.sessions.forget().await;
             tries += 1;
-            let pause = PAUSES.0.saturating_mul(1 << tries.min(8)).min(PAUSES.1).mul_f64(0.5 + crate::clock::jitter() / 2.0);
+            let pause =
+                PAUSES.0.saturating_mul(1 << tries.min(8)).min(PAUSES.1).mul_f64(0.5 + crate::clock::jitter() / 2.0);
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(None),
                 () = job.batches.closed() => return Ok(None),

@@ -9,8 +9,8 @@ use super::client::block_on;
 use super::failure::{Failure, chain};
 use super::number::{bytes, counted};
 use super::out;
-use crate::source::list::{Listed, Listing};
 use crate::clean::spark::{check_address, refusal};
+use crate::source::list::{Listed, Listing};
 use crate::source::{FoundFile, read};
 
 /// Prints the source files of a pipeline file that parsed.

@@ -74,7 +74,9 @@ pub(super) fn parity(config: &Config, options: Options, terminal: &Terminal) -> 
     runtime.shutdown_background();
     out::write(&if json { serde_json::json!(report).to_string() + "\n" } else { describe(&report) })?;
     if report.rows == 0 {
-        return Err(Failure::Refused("nothing was compared: the files have no rows, or Spark takes none of them".to_owned()));
+        return Err(Failure::Refused(
+            "nothing was compared: the files have no rows, or Spark takes none of them".to_owned(),
+        ));
     }
     if report.differences == 0 { Ok(()) } else { Err(Failure::Failed("the engines do not agree".to_owned())) }
 }

@@ -74,6 +74,7 @@ mod tests {
         let formed = formed.as_primitive::<Float64Type>();
         let bits: Vec<u64> = formed.values().iter().map(|value| value.to_bits()).collect();
         assert_eq!(bits[..2], [0.0_f64.to_bits(), f64::NAN.to_bits()]);
-        assert!(formed.is_null(2) && formed.value(3) == 1.5);
+        assert!(formed.is_null(2));
+        assert_eq!(formed.value(3).to_bits(), 1.5_f64.to_bits());
     }
 }

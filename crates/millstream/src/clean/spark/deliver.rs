@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBa
 use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::Int32Type;
 use futures::StreamExt;
-use millstream_core::plan::FilePlan;
+use millstream_core::plan::{FilePlan, PlannedColumn};
 use millstream_core::spark::query::{BROKEN, MARKS, ROW};
 use object_store::ObjectStore;
 
@@ -70,7 +70,7 @@ async fn cleaned(
         answer.column_by_name(name).ok_or_else(|| SparkError::Untrue(format!("it has no column `{name}`")))
     };
     let broken = column(BROKEN)?;
-    let delivered = BooleanArray::from_iter((0..answer.num_rows()).map(|row| Some(broken.is_null(row))));
+    let delivered: BooleanArray = (0..answer.num_rows()).map(|row| Some(broken.is_null(row))).collect();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(answer.num_columns());
     let schema = rules.clean_schema();
     let outputs = schema.fields().len() - 2;
@@ -159,7 +159,7 @@ fn name(plan: &FilePlan, kind: usize) -> String {
     let derived = plan.columns.len();
     let rules = derived + plan.derived.len();
     let name = match kind {
-        kind if kind < derived => plan.columns.get(kind).map(|column| column.bad_rule()),
+        kind if kind < derived => plan.columns.get(kind).map(PlannedColumn::bad_rule),
         kind if kind < rules => plan.derived.get(kind - derived).map(|derived| format!("type:{}", derived.name)),
         kind => plan.rules.get(kind - rules).map(|rule| rule.name.clone()),
     };

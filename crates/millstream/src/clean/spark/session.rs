@@ -1,5 +1,6 @@
 //! The session with Spark: made when it is needed, shared by all queries, made anew when it was lost.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use millstream_core::config::{SecretSource, Spark};
@@ -32,8 +33,7 @@ impl Sessions {
         let endpoint = endpoint(settings)?;
         if let Some(ca) = &settings.ca {
             let reason = |error: std::io::Error| format!("cannot read `{}`: {error}", ca.display());
-            std::fs::File::open(ca)
-                .map_err(|error| SparkError::Setting { setting: "ca", reason: reason(error) })?;
+            std::fs::File::open(ca).map_err(|error| SparkError::Setting { setting: "ca", reason: reason(error) })?;
         }
         let options = Options { ca_file: settings.ca.clone(), retries: RETRIES, ..Options::default() };
         Ok(Self { endpoint, options, current: Mutex::new(None) })
@@ -45,7 +45,8 @@ impl Sessions {
         if let Some(session) = &*current {
             return Ok(session.clone());
         }
-        let session = Session::connect(&self.endpoint, &self.options).await.map_err(|source| self.no_session(source))?;
+        let session =
+            Session::connect(&self.endpoint, &self.options).await.map_err(|source| self.no_session(source))?;
         session.set(SESSION).await.map_err(|source| self.error(source))?;
         info!(server = %self.endpoint, spark = session.spark_version(), "connected to Spark");
         *current = Some(session.clone());
@@ -68,15 +69,11 @@ impl Sessions {
 
     /// A server whose Spark has stopped, for want of memory mostly, still takes calls.
     fn no_session(&self, source: spark_connect::Error) -> SparkError {
-        self.error(match source {
-            spark_connect::Error::Query { message, .. } if message.contains("assertion failed") => {
-                spark_connect::Error::Unreachable {
-                    endpoint: self.endpoint.to_string(),
-                    message: "the server is there, but its Spark has stopped: see its log, and start it anew".to_owned(),
-                }
-            }
-            source => source,
-        })
+        if !matches!(&source, spark_connect::Error::Query { message, .. } if message.contains("assertion failed")) {
+            return self.error(source);
+        }
+        let message = "the server is there, but its Spark has stopped: see its log, and start it anew".to_owned();
+        self.error(spark_connect::Error::Unreachable { endpoint: self.endpoint.to_string(), message })
     }
 
     /// An error of the session.
@@ -101,7 +98,11 @@ fn endpoint(settings: &Spark) -> Result<Endpoint, SparkError> {
             SecretSource::File(path) => std::fs::read_to_string(path)
                 .map_err(|error| setting("token_file")(format!("cannot read `{}`: {error}", path.display())))?,
         };
-        let encoded: String = token.trim_end().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut encoded = String::new();
+        for byte in token.trim_end().bytes() {
+            // A text takes all that is written to it.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
         let divider = if text.splitn(4, '/').count() < 4 { "/;" } else { ";" };
         text = format!("{}{divider}token={encoded}", text.trim_end_matches(';'));
     }

@@ -54,14 +54,15 @@ impl Spool {
     pub(super) fn put(&mut self, batch: &RecordBatch) -> Result<(), SparkError> {
         self.seen.look_at(batch)?;
         let wrong = |error: arrow::error::ArrowError| SparkError::spool(&self.folder)(error.into());
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                let file = SpooledTempFile::new_in(self.bytes, &self.folder);
-                self.writer.insert(StreamWriter::try_new(file, &batch.schema()).map_err(wrong)?)
-            }
+        let mut writer = if let Some(writer) = self.writer.take() {
+            writer
+        } else {
+            let file = SpooledTempFile::new_in(self.bytes, &self.folder);
+            StreamWriter::try_new(file, &batch.schema()).map_err(wrong)?
         };
-        writer.write(batch).map_err(wrong)
+        writer.write(batch).map_err(wrong)?;
+        self.writer = Some(writer);
+        Ok(())
     }
 
     /// The whole answer, to be read from its beginning.
@@ -128,5 +129,59 @@ impl Seen {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    /// Rows with these numbers; odd ones are rejected.
+    fn batch(numbers: &[i64]) -> RecordBatch {
+        let rows: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        let broken = numbers.iter().map(|number| (number % 2 == 1).then_some(*number));
+        let broken: ArrayRef = Arc::new(broken.collect::<Int64Array>());
+        RecordBatch::try_from_iter_with_nullable([(ROW, rows, false), (BROKEN, broken, true)]).unwrap()
+    }
+
+    fn spool(bytes: usize) -> Spool {
+        Spool::new(&std::env::temp_dir(), bytes)
+    }
+
+    #[test]
+    fn what_was_put_comes_back_in_batches_of_the_wanted_size() {
+        // In memory, and on disk.
+        for bytes in [1 << 20, 1] {
+            let mut spool = spool(bytes);
+            spool.put(&batch(&[3, 4, 6])).unwrap();
+            spool.put(&batch(&[7, 10])).unwrap();
+            let mut spooled = spool.finish().unwrap().in_batches(NonZeroUsize::new(2).unwrap());
+            assert_eq!((spooled.seen.delivered, &spooled.seen.rejected[..]), (3, &[3, 7][..]));
+            assert_eq!((spooled.seen.first, spooled.seen.last), (Some(3), Some(10)));
+            let mut sizes = Vec::new();
+            while let Some(batch) = spooled.next().unwrap() {
+                sizes.push(batch.num_rows());
+            }
+            assert_eq!(sizes, [2, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn rows_that_repeat_or_go_back_are_refused() {
+        for numbers in [[5, 5], [5, 4]] {
+            assert!(matches!(spool(1).put(&batch(&numbers)), Err(SparkError::Unordered { .. })));
+        }
+        let mut spool = spool(1);
+        spool.put(&batch(&[5])).unwrap();
+        assert!(matches!(spool.put(&batch(&[5])), Err(SparkError::Unordered { row: 5, behind: 5 })));
+    }
+
+    #[test]
+    fn an_answer_without_rows_has_no_batches() {
+        assert!(spool(1).finish().unwrap().next().unwrap().is_none());
     }
 }
