@@ -59,11 +59,14 @@ class OnSpark:
         return self._kinds()[plan.kind](run, plan)
 
     def _kill_spark(self, run: Run, plan: Plan) -> bool:
-        """The server dies and comes back; the program goes on by itself, unless it is killed meanwhile, too."""
-        seconds = self.rng.uniform(0, AWAY_SECONDS)
-        plan.detail = f"for {seconds:.1f} s"
+        """The server dies, or is told to end, and comes back; the program goes on by itself, unless it is killed meanwhile, too."""
+        seconds, is_told = self.rng.uniform(0, AWAY_SECONDS), self.rng.random() < 0.3
+        plan.detail = f"{'told to end' if is_told else 'killed'}, for {seconds:.1f} s"
         said = run.log.read_text().count(TROUBLE)
-        self.spark.kill()
+        if is_told:
+            self.spark.stop()
+        else:
+            self.spark.kill()
         try:
             run.wait(seconds)
             dies = self.rng.random() < 0.2 and run.process.poll() is None
@@ -71,7 +74,7 @@ class OnSpark:
                 plan.detail += ", then SIGKILL"
                 run.kill()
         finally:
-            self.spark.restart()
+            self.spark.start()
         return dies or self._outlives(run, plan, said)
 
     def _spark_sleeps(self, run: Run, plan: Plan) -> bool:

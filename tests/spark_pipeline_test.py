@@ -74,6 +74,15 @@ class WithSpark(unittest.TestCase):
             self.assertIn(word, error, said)
         return error
 
+    def staged(self, **settings: str) -> None:
+        if isinstance(self.server, GivenServer):
+            self.skipTest("looks into the log of a server of our own")
+        before = count(self.server, WRITTEN)
+        pipeline = self.pipeline(**settings)
+        pipeline.ends_well(pipeline.run())
+        pipeline.check()
+        self.assertGreater(count(self.server, WRITTEN), before, "nothing was staged")
+
 
 class TheWholeWay(WithSpark):
     def test_parquet_spark_kafka_table_archive_and_spark_reads_it_back(self):
@@ -107,18 +116,6 @@ class TheWholeWay(WithSpark):
 
     def test_staged_rows_are_the_same_and_nothing_is_left(self):
         self.staged(clean__spark__mode='"staged"')
-
-    def test_files_over_the_direct_size_are_staged(self):
-        self.staged(clean__spark__direct_bytes='"1MiB"')
-
-    def staged(self, **settings: str) -> None:
-        if isinstance(self.server, GivenServer):
-            self.skipTest("looks into the log of a server of our own")
-        before = count(self.server, WRITTEN)
-        pipeline = self.pipeline(**settings)
-        pipeline.ends_well(pipeline.run())
-        pipeline.check()
-        self.assertGreater(count(self.server, WRITTEN), before, "nothing was staged")
 
 
 class Faults(WithSpark):
@@ -213,6 +210,13 @@ class ServersThatAreAway(WithSpark):
         pipeline.ends_well(run)
         pipeline.check()
 
+
+
+class MoreWays(WithSpark):
+    """By `make torture` only."""
+
+    def test_files_over_the_direct_size_are_staged(self):
+        self.staged(clean__spark__direct_bytes='"1MiB"')
 
 
 class Busy:
