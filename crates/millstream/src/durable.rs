@@ -12,7 +12,8 @@ use tracing::{info, warn};
 
 use crate::archive::{self, ArchiveSettings, ArchiveTable, ArchivedTable, Loaded};
 use crate::board;
-use crate::pipeline::{PipelineError, chain};
+use crate::chain::chain;
+use crate::pipeline::PipelineError;
 use crate::stream::embedded::{self, EmbeddedLog};
 use crate::stream::kafka::{ForeignLog, KafkaLog, KafkaLogError, Tell};
 use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};

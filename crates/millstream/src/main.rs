@@ -2,6 +2,7 @@
 
 mod archive;
 mod board;
+mod chain;
 mod clean;
 mod cli;
 mod clock;

@@ -14,8 +14,9 @@ use millstream_core::plan::{FilePlan, KnownSchema};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::chain::chain;
 use crate::clean::{Cleaner, Job, SplitEvent};
-use crate::pipeline::{PipelineError, chain};
+use crate::pipeline::PipelineError;
 use crate::source::FoundFile;
 use crate::source::list::Listing;
 use crate::source::read::{self, OpenFile, Split};

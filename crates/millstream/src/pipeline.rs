@@ -17,6 +17,7 @@ use crate::archive::follow::Follower;
 use crate::archive::run::Archiver;
 use crate::archive::{self, ArchiveError};
 use crate::board::Board;
+use crate::chain::chain;
 use crate::clean::Cleaner;
 use crate::clean::datafusion::DataFusionCleaner;
 use crate::clean::spark::{Place, SparkCleaner};
@@ -433,20 +434,6 @@ fn note(end: TaskEnd, phase: Phase, first: &mut Option<TaskEnd>, stop: &StopSend
     if replaces && !(error.is_consequence() && first.is_some()) {
         *first = Some(end);
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn table_limits(config: &Config, bytes: u64) -> TableLimits {

@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::board::Board;
+use crate::chain::chain;
 use crate::clean::Cleaner;
-use crate::pipeline::{PipelineError, Until, chain};
+use crate::pipeline::{PipelineError, Until};
 use crate::source::find::Finder;
 use crate::source::list::Listing;
 use crate::source::plan::Planner;

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::board::Board;
+use crate::chain::chain;
 use crate::durable::{books, open_archive};
-use crate::pipeline::{PipelineError, chain};
+use crate::pipeline::PipelineError;
 use crate::stop::{Phase, StopToken};
 use crate::stream::Log;
 use crate::supervise::TaskError;

@@ -19,9 +19,10 @@ use millstream_core::progress::{FilePhase, FileProgress};
 use millstream_core::record::{FILE, ROW};
 use serde::Serialize;
 
+use crate::chain::chain;
 use crate::clean::batch::BatchCleaner;
 use crate::durable::Durable;
-use crate::pipeline::{PipelineError, chain};
+use crate::pipeline::PipelineError;
 use crate::source::list::Listing;
 use crate::source::read::{self, Split};
 use crate::source::{FoundFile, SourceError};

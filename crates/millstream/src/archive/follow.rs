@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::{ArchiveError, ArchiveTable};
-use crate::pipeline::chain;
+use crate::chain::chain;
 use crate::stop::{Phase, StopToken};
 use crate::table::LiveTable;
 

@@ -31,7 +31,7 @@ use self::spool::{Spool, Spooled};
 use self::staged::Staging;
 use super::batch::BatchCleaner;
 use super::{CleanError, Cleaner, Engine, Job, SplitEvent};
-use crate::pipeline::chain;
+use crate::chain::chain;
 use crate::source::SourceError;
 use crate::source::read::{OpenFile, as_it_is_now};
 use crate::stop::{Phase, StopToken};

@@ -6,9 +6,10 @@ use millstream_core::config::Config;
 use millstream_core::plan::{FilePlan, KnownSchema};
 
 use super::client::block_on;
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::number::{bytes, counted};
 use super::out;
+use crate::chain::chain;
 use crate::clean::spark::{check_address, refusal};
 use crate::source::list::{Listed, Listing};
 use crate::source::{FoundFile, read};

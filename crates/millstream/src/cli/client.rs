@@ -7,7 +7,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
+use crate::chain::chain;
 use crate::data_dir::{self, Found, RunInfo};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

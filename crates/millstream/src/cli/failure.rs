@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::chain::chain;
 use crate::data_dir::DataDirError;
 use crate::pipeline::PipelineError;
 use crate::server::ServerError;
@@ -48,17 +49,6 @@ impl Failure {
             Self::Stopped => Some("told to stop before it had started"),
         }
     }
-}
-
-/// An error with what is behind it.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(error) = source {
-        texts.push(error.to_string());
-        source = error.source();
-    }
-    texts.join(": ")
 }
 
 impl From<DataDirError> for Failure {

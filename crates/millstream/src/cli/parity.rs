@@ -8,11 +8,11 @@ use super::failure::Failure;
 use super::number::count;
 use super::out;
 use super::terminal::Terminal;
+use crate::chain::chain;
 use crate::clean::Cleaner;
 use crate::clean::datafusion::DataFusionCleaner;
 use crate::clean::spark::{Place, SparkCleaner};
 use crate::parity::{Engines, Report, Sample, parity as compare};
-use crate::pipeline::chain;
 use crate::source::list::{Listed, Listing};
 
 /// Bytes of an answer that are kept in memory.

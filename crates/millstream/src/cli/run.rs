@@ -8,12 +8,13 @@ use millstream_core::config::Config;
 use millstream_core::status::{FileState, PipelineState};
 use tokio::runtime::Runtime;
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::number::{count, duration};
 use super::progress::{Progress, Show};
 use super::signals::Signals;
 use super::terminal::Terminal;
 use super::{out, status};
+use crate::chain::chain;
 use crate::data_dir::{DataDir, RunInfo};
 use crate::pipeline::{self, Role, Running, Summary, Until};
 use crate::server::Server;

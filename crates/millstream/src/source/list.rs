@@ -11,7 +11,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::{FoundFile, SourceError};
-use crate::pipeline::chain;
+use crate::chain::chain;
 
 /// Files ending so are taken when a folder is named; a glob or a file name takes what it matches.
 const EXTENSION: &str = ".parquet";

@@ -381,7 +381,7 @@ impl Log for KafkaLog {
         };
         // Old records that stay are no reason to stop.
         Ok(trimmed.unwrap_or_else(|error| {
-            warn!(error = crate::pipeline::chain(&error), "old records stay on Kafka for now");
+            warn!(error = crate::chain::chain(&error), "old records stay on Kafka for now");
             0
         }))
     }

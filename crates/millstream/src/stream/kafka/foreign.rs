@@ -30,8 +30,8 @@ use super::health::{Health, Tell};
 use super::progress::partition;
 use super::read::{self, Reader, SharedReader, offset_of};
 use super::settings::Settings;
+use crate::chain::chain;
 use crate::clean::batch::{BatchCleaner, CleanError};
-use crate::pipeline::chain;
 use crate::stream::{
     Append, Bounds, FOREIGN, Log, LogError, LogState, PendingRecord, Record, Recovered, Retention, Value,
 };
