@@ -11,6 +11,12 @@ python = PYTHONPATH=tests $(shell scripts/venv.sh)/bin/python
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
+# A second demo would stop the servers of the first one at its end.
+define not_running
+if deploy/$(1)/$(1).sh status --dir "$(2)" >/dev/null 2>&1; then \
+	echo "the servers of this demo run already: end that demo by Ctrl-C, or what it left by: deploy/$(1)/$(1).sh stop --dir $(2)" >&2; exit 2; fi
+endef
+
 demo: ## Build, then stream real taxi trips to a page in the browser
 	@scripts/setup.sh rust dashboard
 	@echo "==> building (the first time some minutes)" >&2
@@ -22,6 +28,7 @@ demo-kafka: ## The demo over Apache Kafka, which it starts on this machine
 	@scripts/setup.sh rust dashboard kafka
 	@echo "==> building (the first time some minutes)" >&2
 	@cargo build --package millstream
+	@$(call not_running,kafka,$(kafka))
 	@trap : INT; trap 'deploy/kafka/kafka.sh stop --dir "$(kafka)"' EXIT; mkdir -p "$(kafka)"; \
 	brokers=$$(deploy/kafka/kafka.sh start --dir "$(kafka)") && \
 	echo "==> Kafka at $$brokers" >&2 && \
@@ -32,6 +39,7 @@ demo-spark: ## The demo with Apache Spark and Apache Kafka, which it starts on t
 	@scripts/setup.sh rust dashboard kafka spark
 	@echo "==> building (the first time some minutes)" >&2
 	@cargo build --package millstream
+	@$(call not_running,kafka,$(spark)/kafka)
 	@trap : INT; mkdir -p "$(spark)/kafka" "$(spark)/spark"; \
 	trap 'deploy/spark/spark.sh stop --dir "$(spark)/spark"; deploy/kafka/kafka.sh stop --dir "$(spark)/kafka"' EXIT; \
 	brokers=$$(deploy/kafka/kafka.sh start --dir "$(spark)/kafka") && \

@@ -64,9 +64,10 @@ class Parity(unittest.TestCase):
         else:
             shutil.rmtree(cls.folder, ignore_errors=True)
 
-    def compare(self, pipeline: Path, rows: int) -> None:
+    def compare(self, pipeline: Path, rows: int, mode: str = "direct") -> None:
         """Both engines over one pipeline: no difference, and all rows of its files seen."""
-        text = adapt(pipeline.read_text(), {"clean.spark.connect": f'"{self.server.address}"'})
+        settings = {"clean.spark.connect": f'"{self.server.address}"', "clean.spark.mode": f'"{mode}"'}
+        text = adapt(pipeline.read_text(), settings)
         pipeline.write_text(text)
         began = time.monotonic()
         try:
@@ -78,9 +79,14 @@ class Parity(unittest.TestCase):
             raise
         print(f"{pipeline.parent.name}: {rows} rows, {time.monotonic() - began:.1f} s", flush=True)
 
-    def nasty(self, name: str, seed: int) -> None:
+    def nasty(self, name: str, seed: int, mode: str = "direct") -> None:
         case = nasty.CASES[name](seed)
-        self.compare(case.write(self.folder / f"{name}-{seed}"), len(case.table))
+        self.compare(case.write(self.folder / f"{name}-{seed}-{mode}"), len(case.table), mode)
+
+    def test_rows_that_are_staged(self):
+        for name in ["times", "others", "numbers"]:
+            with self.subTest(name):
+                self.nasty(name, 1, "staged")
 
     def test_the_taxi_example(self):
         folder = self.folder / "taxi"

@@ -312,7 +312,7 @@ impl Board {
                 rows_per_second: inner.read.per_second(),
             },
             clean: CleanStatus {
-                engine: "datafusion".to_owned(),
+                engine: if self.config.spark.is_some() { "spark" } else { "datafusion" }.to_owned(),
                 clean: totals.outcomes.clean,
                 rejected: totals.outcomes.rejected,
                 deduplicated: totals.outcomes.deduplicated,

@@ -344,7 +344,7 @@ fn publishing(
 ) -> Result<Publishing, PipelineError> {
     let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
     let listing = Arc::new(Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?);
-    let cleaner = cleaner(config, listing.store(), id, board)?;
+    let cleaner = cleaner(config, listing.store(), stream, id, board)?;
     let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
     Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes })
 }
@@ -359,6 +359,7 @@ fn teller(board: &Arc<Board>) -> Tell {
 fn cleaner(
     config: &Config,
     store: Arc<dyn ObjectStore>,
+    stream: StreamId,
     id: PublisherId,
     board: &Arc<Board>,
 ) -> Result<Arc<dyn Cleaner>, PipelineError> {
@@ -372,7 +373,7 @@ fn cleaner(
         spool_dir: config.pipeline.data_dir.join("spool"),
         spool_bytes: usize::try_from(Shares::of(config.limits.memory).spools / spools).unwrap_or(usize::MAX),
         batch_rows: config.batch_rows(),
-        owner: &format!("{}-{}", config.pipeline.name, id.index),
+        owner: &format!("{stream}-{}", id.index),
         tell: teller(board),
     };
     let cleaner = SparkCleaner::new(spark.clone(), place);

@@ -38,6 +38,9 @@ pub const SESSION: &[(&str, &str)] = &[
     ("spark.sql.parquet.int96TimestampConversion", "false"),
     ("spark.sql.parquet.int96RebaseModeInRead", "CORRECTED"),
     ("spark.sql.parquet.datetimeRebaseModeInRead", "CORRECTED"),
+    ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS"),
+    ("spark.sql.parquet.datetimeRebaseModeInWrite", "CORRECTED"),
+    ("spark.sql.parquet.int96RebaseModeInWrite", "CORRECTED"),
     ("spark.sql.files.maxPartitionBytes", "8388608"),
     ("spark.sql.adaptive.coalescePartitions.enabled", "false"),
     ("spark.sql.shuffle.partitions", "32"),
@@ -58,6 +61,13 @@ pub const METRIC_FILTERED: &str = "filtered";
 pub const METRIC_FAIL_ROW: &str = "fail_row";
 /// Metric: what that row broke, numbered as in [`BROKEN`].
 pub const METRIC_FAIL_WHAT: &str = "fail_what";
+
+/// Name of the observed metrics of the file that was read; NULL if it has no rows.
+pub const OBSERVED_FILE: &str = "millstream-file";
+/// Metric of the file: its least and its largest size, bytes, by the pieces that were read.
+pub const METRIC_SIZES: [&str; 2] = ["size_least", "size_most"];
+/// Metric of the file: its earliest and its latest time of modification, milliseconds since 1970.
+pub const METRIC_MODIFIED: [&str; 2] = ["modified_least", "modified_most"];
 
 /// Result column: number of the row in its file, bigint.
 pub const ROW: &str = "_row";

@@ -40,6 +40,12 @@ use crate::stream::kafka::Tell;
 /// Shortest and longest pause before Spark is asked again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
+/// A file over which the server was lost this often is staged.
+const LOSSES: u32 = 2;
+
+/// How long a query that is not wanted any more holds its file up.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why Spark did not clean a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SparkError {
@@ -173,7 +179,7 @@ impl SparkCleaner {
     /// What Spark answers, checked; none if the answer is not wanted any more.
     async fn ask(&self, job: &Job, stop: &mut StopToken) -> Result<Option<Spooled>, CleanError> {
         let began = Instant::now();
-        let mut tries = 0;
+        let (mut tries, mut losses) = (0, 0);
         let file = &job.split.file.found.file;
         let path = PathBuf::from(format!("/{}", job.split.file.found.location));
         let mut ask = Ask::new(job, self.settings.on_cluster(&path))?;
@@ -191,6 +197,15 @@ impl SparkCleaner {
                 Err(CleanError::Spark(error)) => error,
                 Err(error) => return Err(error),
             };
+            // One that changed or is gone is that file's trouble, whatever Spark makes of it.
+            check_unchanged(&*self.store, job).await?;
+            if matches!(error, SparkError::Spark { source: spark_connect::Error::SessionLost { .. }, .. }) {
+                losses += 1;
+                if losses >= LOSSES {
+                    // A driver that cannot carry the answer takes its sessions along.
+                    is_staged = true;
+                }
+            }
             if matches!(error, SparkError::Unordered { .. }) && !ask.is_sorted {
                 info!(%file, "the answer is not in the order of rows; asking for that");
                 ask.is_sorted = true;
@@ -233,7 +248,12 @@ impl SparkCleaner {
         job: &Job,
         stop: &mut StopToken,
     ) -> Result<Option<Spooled>, CleanError> {
-        let session = self.sessions.get().await?;
+        let session = tokio::select! {
+            biased;
+            () = stop.reached(Phase::Drain) => return Ok(None),
+            () = job.batches.closed() => return Ok(None),
+            session = self.sessions.get() => session?,
+        };
         let staged = is_staged.then(|| self.staging.folder());
         let plan = match &staged {
             None => ask.answer(),
@@ -254,7 +274,9 @@ impl SparkCleaner {
             let next = match next {
                 Ok(next) => next,
                 Err(ended) => {
-                    execution.cancel().await;
+                    if tokio::time::timeout(CANCEL_TIMEOUT, execution.cancel()).await.is_err() {
+                        warn!("Spark was not told in time that a query is not wanted any more");
+                    }
                     return ended;
                 }
             };
@@ -265,6 +287,7 @@ impl SparkCleaner {
                 None => break,
             }
         }
+        ask.check_file(&execution, &job.split.file.found)?;
         let metrics = ask.counts(&execution)?;
         if let Some(folder) = staged {
             folder.read(|batch| spool.put(batch))?;

@@ -122,6 +122,11 @@ impl Planner {
             PlanRefusal::Fail(reason) => SourceError::Stop { file: name.clone(), reason },
         })?;
         if let Some(reason) = self.cleaner.refuses(&open, &plan) {
+            if started {
+                let reason =
+                    format!("{reason}; it is half published by another engine: bring that back until it is finished");
+                return Err(SourceError::Stop { file: name, reason });
+            }
             return Err(SourceError::Refused { file: name, reason });
         }
         if started && progress.rules_hash.as_ref().is_some_and(|hash| *hash != plan.rules_hash) {

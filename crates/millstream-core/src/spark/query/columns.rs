@@ -2,13 +2,17 @@
 
 use std::ops::Range;
 
-use super::{Layer, Named, ROW};
+use super::{Layer, METRIC_MODIFIED, METRIC_SIZES, Named, OBSERVED_FILE, ROW};
 use crate::expr::Expr;
 use crate::plan::{FilePlan, PlannedColumn};
 use crate::spark::Refusal;
 use crate::spark::emit::literal::literal;
 use crate::spark::emit::{emit, quoted, value_type_name};
 use crate::spark::schema::{self, Leaf, Read};
+
+/// Size and time of modification of the file that a row was read from.
+const SIZE: &str = "_size";
+const MODIFIED: &str = "_modified";
 
 /// How columns are read and typed.
 pub(super) struct Typing {
@@ -29,7 +33,7 @@ pub(super) fn typed(plan: &FilePlan, leaves: &[Leaf], rows: &Range<u64>) -> Resu
         .zip(&read)
         .map(|(column, read)| schema::field_json(&column.name, &read.spark_type))
         .collect();
-    let mut layers = vec![as_read(plan)];
+    let mut layers = vec![as_read(plan), file_as_read()];
     layers.extend(only_rows(rows));
     layers.push(base(&read));
     layers.extend(prepared(plan, &read)?);
@@ -45,11 +49,24 @@ fn as_read(plan: &FilePlan) -> Layer {
     while plan.source.iter().any(|column| column.name == own) {
         own.insert(0, '_');
     }
-    let mut columns = vec![Named::new(format!("{own}.row_index"), ROW)];
+    let mut columns = vec![
+        Named::new(format!("{own}.row_index"), ROW),
+        Named::new(format!("{own}.file_size"), SIZE),
+        Named::new(format!("unix_millis({own}.file_modification_time)"), MODIFIED),
+    ];
     columns.extend(
         plan.source.iter().enumerate().map(|(place, column)| Named::new(quoted(&column.name), format!("s{place}"))),
     );
     Layer::Project(columns)
+}
+
+/// Which state of the file was read.
+fn file_as_read() -> Layer {
+    let ends = |column: &str, [least, most]: [&str; 2]| {
+        [Named::new(format!("min({column})"), least), Named::new(format!("max({column})"), most)]
+    };
+    let metrics = ends(SIZE, METRIC_SIZES).into_iter().chain(ends(MODIFIED, METRIC_MODIFIED)).collect();
+    Layer::Observe { name: OBSERVED_FILE.to_owned(), metrics }
 }
 
 fn only_rows(rows: &Range<u64>) -> Option<Layer> {

@@ -6,19 +6,20 @@ use arrow::datatypes::DataType;
 use millstream_core::plan::FilePlan;
 use millstream_core::spark::Refusal;
 use millstream_core::spark::query::{
-    Layer, METRIC_DELIVERED, METRIC_FAIL_ROW, METRIC_FAIL_WHAT, METRIC_FILTERED, METRIC_REJECTED, METRIC_ROWS, Named,
-    OBSERVED, Query, ROW,
+    Layer, METRIC_DELIVERED, METRIC_FAIL_ROW, METRIC_FAIL_WHAT, METRIC_FILTERED, METRIC_MODIFIED, METRIC_REJECTED,
+    METRIC_ROWS, METRIC_SIZES, Named, OBSERVED, OBSERVED_FILE, Query, ROW,
 };
 use millstream_core::spark::schema::{Leaf, Physical};
 use parquet::basic::Type;
+use parquet::file::metadata::ColumnChunkMetaData;
 use spark_connect::{Execution, Expression, Metrics, Order, Plan, Relation, SaveMode};
 use uuid::Uuid;
 
 use super::SparkError;
 use super::spool::Spooled;
 use crate::clean::{CleanError, Job};
-use crate::source::SourceError;
 use crate::source::read::OpenFile;
+use crate::source::{FoundFile, SourceError};
 
 /// The query of a file.
 pub(super) struct Ask {
@@ -26,19 +27,22 @@ pub(super) struct Ask {
     pub(super) path: String,
     /// About how many bytes the answer has as Arrow batches.
     pub(super) bytes: u64,
+    /// Whether the cluster has the file at the path that it has here.
+    is_same_path: bool,
     /// Whether Spark must bring the rows in order. It reads a file in order by itself, unless it packs the pieces of one otherwise,
     /// and ordering them takes reading the file twice.
     pub(super) is_sorted: bool,
-    /// Name of the counts. Spark mixes up those of queries at one time that have one name.
-    observed: String,
+    /// Makes the names of the counts its own: Spark mixes up those of queries at one time that have one name.
+    observation: Uuid,
     query: Query,
 }
 
 impl Ask {
     /// The query for a job whose file the cluster has at `path`.
     pub(super) fn new(job: &Job, path: String) -> Result<Self, SparkError> {
+        let is_same_path = path == format!("/{}", job.split.file.found.location);
         let query = query(&job.split.file, &job.plan, job.split.rows.clone())?;
-        Ok(Self { path, bytes: bytes(job), is_sorted: false, observed: String::new(), query })
+        Ok(Self { path, bytes: bytes(job), is_same_path, is_sorted: false, observation: Uuid::nil(), query })
     }
 
     /// Asks for the rows.
@@ -53,17 +57,46 @@ impl Ask {
 
     /// What Spark counted, when it has answered.
     pub(super) fn counts(&self, execution: &Execution) -> Result<Counts, SparkError> {
-        Counts::of(execution.metrics().get(&self.observed))
+        Counts::of(execution.metrics().get(&self.observed(OBSERVED)))
+    }
+
+    /// That Spark read the file in the state in which its footer was read.
+    pub(super) fn check_file(&self, execution: &Execution, found: &FoundFile) -> Result<(), SparkError> {
+        let metrics = execution.metrics().get(&self.observed(OBSERVED_FILE));
+        let number = |name: &str| metrics?.get(name)?.as_integer();
+        let mut known = vec![(METRIC_SIZES, "bytes", i64::try_from(found.size).unwrap_or(i64::MAX))];
+        // A copy elsewhere may have a time of its own.
+        if self.is_same_path
+            && let Ok(micros) = found.tag.parse::<i64>()
+        {
+            known.push((METRIC_MODIFIED, "as time of modification", micros.div_euclid(1000)));
+        }
+        for (names, what, expected) in known {
+            for name in names {
+                let read = number(name);
+                if read != Some(expected) {
+                    let read = read.map_or_else(|| "nothing".to_owned(), |read| read.to_string());
+                    return Err(SparkError::Untrue(format!(
+                        "it is of another state of the file: {read} {what}, expected {expected}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn observed(&self, name: &str) -> String {
+        format!("{name}-{}", self.observation)
     }
 
     fn relation(&mut self) -> Relation {
-        self.observed = format!("{OBSERVED}-{}", Uuid::new_v4());
+        self.observation = Uuid::new_v4();
         let no_options: [(&str, &str); 0] = [];
         let read = Relation::read_parquet([escaped(&self.path)], Some(&self.query.schema), no_options);
         let layered = self.query.layers.iter().fold(read, |relation, layer| match layer {
             Layer::Project(columns) => relation.project(columns.iter().map(named)),
             Layer::Filter(condition) => relation.filter(condition.as_str()),
-            Layer::Observe { metrics, .. } => relation.observe(&self.observed, metrics.iter().map(named)),
+            Layer::Observe { name, metrics } => relation.observe(self.observed(name), metrics.iter().map(named)),
         });
         if self.is_sorted { layered.sort([Order::ascending(ROW)]) } else { layered }
     }
@@ -108,8 +141,12 @@ fn escaped(path: &str) -> String {
 fn bytes(job: &Job) -> u64 {
     let rows = job.split.rows.end - job.split.rows.start;
     let file = job.split.file.metadata.metadata();
-    let packed: u64 =
-        file.row_groups().iter().map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default()).sum();
+    // A dictionary makes texts that repeat far smaller in the file than they are.
+    let texts = |column: &ColumnChunkMetaData| {
+        column.unencoded_byte_array_data_bytes().unwrap_or(0).max(column.uncompressed_size())
+    };
+    let packed = file.row_groups().iter().flat_map(|group| group.columns()).map(texts);
+    let packed: u64 = packed.map(|bytes| u64::try_from(bytes).unwrap_or_default()).sum();
     let width = |of: &DataType| of.primitive_width().map_or(8, |width| width as u64);
     let fixed: u64 = job.plan.output.fields().iter().map(|field| width(field.data_type())).sum();
     let varies = job.plan.output.fields().iter().any(|field| field.data_type().primitive_width().is_none());
@@ -178,7 +215,7 @@ pub(super) fn check(job: &Job, counts: &Counts, spooled: &Spooled) -> Result<(),
 /// Whether Spark's driver refused to carry the answer of a query.
 pub(super) fn is_too_large(error: &SparkError) -> bool {
     matches!(error, SparkError::Spark { source: spark_connect::Error::Query { message, .. }, .. }
-        if message.contains("spark.driver.maxResultSize"))
+        if ["spark.driver.maxResultSize", "OutOfMemoryError", "Java heap space"].iter().any(|text| message.contains(text)))
 }
 
 /// An error for good: of the file, if Spark cannot read its pages, or of the run.

@@ -60,11 +60,15 @@ impl Sessions {
 
     /// Lets the server forget the session, which it would keep in memory for an hour.
     pub(super) async fn close(&self) {
-        let current = self.current.lock().await.take();
-        if let Some(session) = current {
-            let released = tokio::time::timeout(RELEASE_TIMEOUT, session.release()).await;
-            debug!(?released, "released the session with Spark");
-        }
+        let release = async {
+            let current = self.current.lock().await.take();
+            match current {
+                Some(session) => session.release().await,
+                None => Ok(()),
+            }
+        };
+        let released = tokio::time::timeout(RELEASE_TIMEOUT, release).await;
+        debug!(?released, "released the session with Spark");
     }
 
     /// A server whose Spark has stopped, for want of memory mostly, still takes calls.
@@ -105,6 +109,10 @@ fn endpoint(settings: &Spark) -> Result<Endpoint, SparkError> {
         }
         let divider = if text.splitn(4, '/').count() < 4 { "/;" } else { ";" };
         text = format!("{}{divider}token={encoded}", text.trim_end_matches(';'));
+    }
+    if text.contains("session_id=") {
+        let reason = "leave `session_id` out: each run has a session of its own".to_owned();
+        return Err(setting("connect")(reason));
     }
     Endpoint::parse(&text).map_err(|error| setting("connect")(error.to_string()))
 }

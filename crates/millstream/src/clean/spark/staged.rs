@@ -20,6 +20,9 @@ const SUCCESS: &str = "_SUCCESS";
 
 /// The part of the staging folder that belongs to one publisher; removed when it is dropped.
 pub(super) struct Staging {
+    /// Of this publisher, whichever process it is.
+    owner: PathBuf,
+    /// Of this process.
     folder: PathBuf,
 }
 
@@ -31,14 +34,15 @@ pub(super) struct StagedFolder {
 impl Staging {
     /// Makes the folder, and removes what an earlier process of the same owner left in it.
     pub(super) fn new(settings: &Spark, owner: &str) -> Result<Self, SparkError> {
-        let folder = settings.staging.join(owner);
+        let owner = settings.staging.join(owner);
+        let folder = owner.join(Uuid::new_v4().to_string());
         let wrong = |source: std::io::Error| SparkError::spool(&folder)(source.into());
-        match fs::remove_dir_all(&folder) {
+        match fs::remove_dir_all(&owner) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrong(error)),
             Ok(()) | Err(_) => {}
         }
         fs::create_dir_all(&folder).map_err(wrong)?;
-        Ok(Self { folder })
+        Ok(Self { owner, folder })
     }
 
     /// A folder that is not there yet.
@@ -50,6 +54,8 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         remove(&self.folder);
+        // Not while another process of this publisher has taken over.
+        let _ = fs::remove_dir(&self.owner);
     }
 }
 

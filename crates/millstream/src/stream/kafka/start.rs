@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::ids::StreamId;
+use millstream_core::ids::{StreamId, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, PublisherProgress};
 use tracing::info;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::client::Client;
 use super::error::KafkaLogError;
 use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, partition, read_dedup};
+use super::read::all_watermarks;
 use super::settings::LAYOUT_PARTITION;
 use super::write::{Step, Writer};
 use crate::clock::jitter;
@@ -156,6 +157,19 @@ fn stand_back() {
     std::thread::sleep(Duration::from_secs(3).mul_f64(jitter()));
 }
 
+/// That no record is in topics that are about to become a stream's: they would be another program's, and be deleted in time.
+fn check_empty(client: &Arc<Client>) -> Result<(), KafkaLogError> {
+    for (at, (begin, end)) in all_watermarks(client, TopicPartition::all(client.settings.partitions))? {
+        if begin < end {
+            let topic = client.settings.names.of(at.topic).to_owned();
+            let problem = "has records that Millstream did not write, or its `.progress` was deleted: name another `stream.topic`; to \
+                           receive what another program writes, set `stream.kafka.foreign`";
+            return Err(KafkaLogError::Topic { topic, problem: problem.to_owned() });
+        }
+    }
+    Ok(())
+}
+
 /// Makes the stream, or gives its files to another number of publishers; whoever does not publish takes any number.
 fn settle(client: &Arc<Client>, wanted: Option<u32>) -> Result<Layout, KafkaLogError> {
     let writer = Writer::open(client, &format!("millstream-{}-start", client.settings.names.rows))?;
@@ -163,6 +177,7 @@ fn settle(client: &Arc<Client>, wanted: Option<u32>) -> Result<Layout, KafkaLogE
     client.wait_until_stable(&client.settings.names.progress, &[partition(LAYOUT_PARTITION)])?;
     let progress = Progress::read(client)?;
     let Some(before) = progress.layout else {
+        check_empty(client)?;
         let count = wanted.unwrap_or(1);
         let stream = StreamId(Uuid::new_v4());
         let layout = Layout { format: FORMAT, stream, publishers: count, most_publishers: count, moving: false };
