@@ -10,9 +10,10 @@ import tempfile
 import time
 import unittest
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from kafka import REQUEST_SECONDS, Cluster, admin, create_topic, delete_topic, topics
 from kafka_pipeline import SMALL, Pipeline
 from kafka_proxy import Proxy
@@ -216,6 +217,17 @@ class TopicsThatAreNotAsTheyMustBe(Behind):
         pipeline.files.pop()
         pipeline.__dict__.pop("outcomes", None)
         self.check(pipeline, whole=False)
+
+    def test_a_topic_with_records_of_another_program_is_refused_and_they_stay(self):
+        pipeline = self.pipeline(*SMALL, stream__partitions="1")
+        create_topic(self.cluster.bootstrap, pipeline.topic, partitions=1)
+        producer = Producer({"bootstrap.servers": self.cluster.bootstrap})
+        producer.produce(pipeline.topic, b'{"invoice": 1}')
+        self.assertEqual(producer.flush(REQUEST_SECONDS), 0)
+        self.refused(pipeline, pipeline.run(), pipeline.topic, "did not write", "foreign")
+        with closing(Consumer({"bootstrap.servers": self.cluster.bootstrap, "group.id": "none"})) as consumer:
+            marks = consumer.get_watermark_offsets(TopicPartition(pipeline.topic, 0), timeout=REQUEST_SECONDS)
+        self.assertEqual(marks, (0, 1))
 
     def test_records_that_expired_before_they_were_read_are_told_and_never_skipped_in_silence(self):
         pipeline = self.pipeline(*SMALL)
