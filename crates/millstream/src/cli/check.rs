@@ -39,7 +39,7 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
         }
         return Err(Failure::Refused(text + "; correct it, or set `watch = true` to wait for files"));
     }
-    let problems = block_on(plan(config, &listing, &found))?;
+    let Checked { problems, absent } = block_on(plan(config, &listing, &found))?;
     let size = found.iter().map(|file| file.size).sum();
     out::line(&format!("`source.path` matches {}, {}:", counted(found.len() as u64, "file"), bytes(size)))?;
     for (file, problem) in found.iter().zip(&problems) {
@@ -48,16 +48,30 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
             out::line(&format!("              ! {problem}"))?;
         }
     }
+    for column in absent {
+        out::line(&format!(
+            "! `clean.columns.{column}`: no file has this column, so all of it will be NULL or `fill`; is its name, or `from`, right?"
+        ))?;
+    }
     match problems.iter().flatten().count() {
         0 => Ok(()),
         count => Err(Failure::Refused(format!("{} would be quarantined or stop a run", counted(count as u64, "file")))),
     }
 }
 
-/// What keeps each file from being cleaned, found from its footer, in the order in which a run would take them.
-async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result<Vec<Option<String>>, Failure> {
+/// What the footers tell.
+struct Checked {
+    /// What keeps each file from being cleaned.
+    problems: Vec<Option<String>>,
+    /// Declared columns that no file has, if any file can be cleaned.
+    absent: Vec<String>,
+}
+
+/// Looks at the files in the order in which a run would take them.
+async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result<Checked, Failure> {
     let mut known = KnownSchema::default();
     let mut problems = Vec::with_capacity(found.len());
+    let mut absent: Option<Vec<String>> = None;
     for file in found {
         let open = read::open(listing.store(), file.clone()).await;
         let plan = open.map_err(|error| error.reason()).and_then(|open| {
@@ -69,7 +83,18 @@ async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result
                 None => Ok(plan),
             }
         });
+        if let Ok(plan) = &plan {
+            let lacking =
+                plan.columns.iter().filter(|column| column.source.is_none()).map(|column| column.name.clone());
+            let lacking: Vec<String> = lacking.collect();
+            absent = Some(match absent {
+                None => lacking,
+                Some(before) => before.into_iter().filter(|name| lacking.contains(name)).collect(),
+            });
+        }
         problems.push(plan.map(|plan| known = plan.known).err());
     }
-    Ok(problems)
+    let is_declared = |name: &String| config.clean.columns.iter().any(|column| column.name == *name);
+    let absent = absent.unwrap_or_default().into_iter().filter(is_declared).collect();
+    Ok(Checked { problems, absent })
 }

@@ -139,11 +139,11 @@ fn report(summary: &Summary, options: Options) -> Result<(), Failure> {
 
 fn describe(summary: &Summary) -> String {
     let files = |state| summary.ledger.files.iter().filter(|file| file.state == state).count() as u64;
-    let how = if summary.state == PipelineState::Done { "done" } else { "drained" };
+    let how = if summary.state == PipelineState::Done { "done after" } else { "drained, having run for" };
     let version = summary.archive_version.map_or_else(|| "none".to_owned(), |version| version.to_string());
     let (done, quarantined) = (files(FileState::Done), files(FileState::Quarantined));
     let mut lines = vec![
-        format!("\n{how} after {}\n", duration(summary.seconds)),
+        format!("\n{how} {}\n", duration(summary.seconds)),
         format!("  files     {} done, {} quarantined", count(done), count(quarantined)),
         status::equation(&summary.ledger.total, "  ledger    "),
         format!("  balanced  {}", if summary.ledger.balanced { "yes" } else { "NO" }),

@@ -86,6 +86,15 @@ fn check_lists_the_source_files_and_changes_nothing() {
 }
 
 #[test]
+fn check_names_declared_columns_that_no_file_has() {
+    let pipeline = Pipeline::with_source("", "[clean.columns]\nnot_there = { type = \"int64\" }\n");
+    pipeline.add_file("a.parquet", 1);
+    let check = pipeline.call("check", &[]);
+    assert_eq!(check.code, 0, "{check:?}");
+    assert!(check.stdout.contains("`clean.columns.not_there`: no file has this column"), "{}", check.stdout);
+}
+
+#[test]
 fn a_second_process_is_refused_and_told_who_has_the_folder() {
     let pipeline = Pipeline::with_source("watch = true", "");
     pipeline.add_file("a.parquet", 1);
