@@ -11,7 +11,7 @@ use millstream_core::spark::query::{
 };
 use millstream_core::spark::schema::{Leaf, Physical};
 use parquet::basic::Type;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use spark_connect::{Execution, Expression, Metrics, Order, Plan, Relation, SaveMode};
 use uuid::Uuid;
 
@@ -145,7 +145,7 @@ fn bytes(job: &Job) -> u64 {
     let texts = |column: &ColumnChunkMetaData| {
         column.unencoded_byte_array_data_bytes().unwrap_or(0).max(column.uncompressed_size())
     };
-    let packed = file.row_groups().iter().flat_map(|group| group.columns()).map(texts);
+    let packed = file.row_groups().iter().flat_map(RowGroupMetaData::columns).map(texts);
     let packed: u64 = packed.map(|bytes| u64::try_from(bytes).unwrap_or_default()).sum();
     let width = |of: &DataType| of.primitive_width().map_or(8, |width| width as u64);
     let fixed: u64 = job.plan.output.fields().iter().map(|field| width(field.data_type())).sum();
