@@ -1,6 +1,6 @@
 //! The one place that reads the clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -14,6 +14,12 @@ pub(crate) fn now_micros() -> i64 {
 /// A time as RFC 3339 text with milliseconds.
 pub(crate) fn rfc3339(micros: i64) -> String {
     DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// How long to rest after so many failures in a row: from `shortest` on twice as long each time, up to `longest`, and less by chance,
+/// so that processes that lost the same thing do not ask for it together.
+pub(crate) fn pause((shortest, longest): (Duration, Duration), failures: u32) -> Duration {
+    shortest.saturating_mul(1 << failures.min(6)).min(longest).mul_f64(0.5 + jitter() / 2.0)
 }
 
 /// A number from 0 to below 1 that nobody can foresee; for pauses.

@@ -14,6 +14,7 @@ mod parity;
 mod pipeline;
 mod publishing;
 mod receive;
+mod secret;
 mod server;
 mod source;
 mod stop;

@@ -342,8 +342,7 @@ fn publishing(
     until: Until,
     dedup_bytes: u64,
 ) -> Result<Publishing, PipelineError> {
-    let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
-    let listing = Arc::new(Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?);
+    let listing = Arc::new(Listing::of(config)?);
     let cleaner = cleaner(config, listing.store(), stream, id, board)?;
     let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
     Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes })

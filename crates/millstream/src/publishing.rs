@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::board::Board;
 use crate::chain::chain;
 use crate::clean::Cleaner;
+use crate::clock::pause;
 use crate::pipeline::{PipelineError, Until};
 use crate::source::find::Finder;
 use crate::source::list::Listing;
@@ -112,7 +113,7 @@ impl Publishing {
     async fn recover(&self, losses: u32) -> Result<Recovered, LogError> {
         let mut tries = losses;
         loop {
-            tokio::time::sleep(pause(tries)).await;
+            tokio::time::sleep(pause(PAUSES, tries)).await;
             match self.log.recover().await {
                 Err(error) if error.is_passing() => {
                     warn!(error = chain(&error), "the log cannot be read yet; trying again");
@@ -195,12 +196,6 @@ impl Publishing {
 /// That the publisher is gone is told by the publisher.
 fn told(ended: Result<(), TaskError>) -> Result<(), TaskError> {
     ended.or_else(|error| if error.is_consequence() { Ok(()) } else { Err(error) })
-}
-
-/// Doubles with each loss; the jitter keeps processes that lost the same broker apart.
-fn pause(losses: u32) -> Duration {
-    let longest = PAUSES.0.saturating_mul(1 << losses.min(6)).min(PAUSES.1);
-    longest.mul_f64(0.5 + crate::clock::jitter() / 2.0)
 }
 
 fn known_schema(recovered: &Recovered) -> Result<KnownSchema, PipelineError> {

@@ -8,6 +8,7 @@ pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod read;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::path::Path as StorePath;
@@ -91,6 +92,18 @@ pub(crate) enum SourceError {
         /// Why.
         reason: String,
     },
+}
+
+/// The path of what the store of the local disk has at a location.
+fn path_of(location: &StorePath) -> PathBuf {
+    PathBuf::from(format!("/{location}"))
+}
+
+impl FoundFile {
+    /// Its path on the local disk.
+    pub(crate) fn path(&self) -> PathBuf {
+        path_of(&self.location)
+    }
 }
 
 impl SourceError {

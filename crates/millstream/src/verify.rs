@@ -96,8 +96,7 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
         }
     }
     note_log(&durable, pending.len(), &mut found).await?;
-    let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
-    let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
+    let listing = Listing::of(config)?;
     let mut again = Again::new(config, &listing);
     for file in &recovered.files {
         let of_file = found.remove(&file.file).unwrap_or_default();

@@ -50,7 +50,7 @@ impl Reason {
             Self::Compare { column, op, with } => format!(
                 "{column} is {}, must be {} {with}, which is {}",
                 shown(values, column, row),
-                operator(*op),
+                op.symbol(),
                 shown(values, with, row)
             ),
             Self::Sql { sql } => format!("does not hold: {sql}"),
@@ -62,17 +62,6 @@ impl Reason {
 #[must_use]
 pub fn bad_value(column: &str, wanted: &str, values: &ArrayRef, row: usize) -> String {
     format!("{column} is {}, which does not fit {wanted}", readable(values, row))
-}
-
-fn operator(op: CompareOp) -> &'static str {
-    match op {
-        CompareOp::Equal => "=",
-        CompareOp::NotEqual => "!=",
-        CompareOp::Less => "<",
-        CompareOp::LessOrEqual => "<=",
-        CompareOp::Greater => ">",
-        CompareOp::GreaterOrEqual => ">=",
-    }
 }
 
 /// The value of a column, or of field `b` of struct column `a` for `a.b`.

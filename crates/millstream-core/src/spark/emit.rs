@@ -15,7 +15,6 @@ mod tests;
 use std::fmt::Write as _;
 
 use self::literal::{literal, text};
-use crate::config::clean::CompareOp;
 use crate::expr::literal::{Literal, Value};
 use crate::expr::{ArithmeticOp, ColumnRef, Expr, Piece};
 use crate::types::{ColumnType, ValueType};
@@ -84,7 +83,7 @@ impl Emitter<'_> {
                 format!("timestamp_micros(try_add(unix_micros({}), {micros}L))", self.emit(expr)?)
             }
             Expr::Compare { op, left, right } => {
-                format!("({} {} {})", self.emit(left)?, operator(*op), self.emit(right)?)
+                format!("({} {} {})", self.emit(left)?, op.symbol(), self.emit(right)?)
             }
             Expr::And(parts) => self.joined(parts, " AND ", "true")?,
             Expr::Or(parts) => self.joined(parts, " OR ", "false")?,
@@ -164,17 +163,6 @@ impl Emitter<'_> {
             | ColumnType::Date
             | ColumnType::Timestamp => return Err(format!("nothing is calculated in `{of}`")),
         })
-    }
-}
-
-fn operator(op: CompareOp) -> &'static str {
-    match op {
-        CompareOp::Equal => "=",
-        CompareOp::NotEqual => "!=",
-        CompareOp::Less => "<",
-        CompareOp::LessOrEqual => "<=",
-        CompareOp::Greater => ">",
-        CompareOp::GreaterOrEqual => ">=",
     }
 }
 

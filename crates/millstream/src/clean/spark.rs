@@ -32,6 +32,7 @@ use self::staged::Staging;
 use super::batch::BatchCleaner;
 use super::{CleanError, Cleaner, Engine, Job, SplitEvent};
 use crate::chain::chain;
+use crate::clock::pause;
 use crate::source::SourceError;
 use crate::source::read::{OpenFile, as_it_is_now};
 use crate::stop::{Phase, StopToken};
@@ -181,8 +182,7 @@ impl SparkCleaner {
         let began = Instant::now();
         let (mut tries, mut losses) = (0, 0);
         let file = &job.split.file.found.file;
-        let path = PathBuf::from(format!("/{}", job.split.file.found.location));
-        let mut ask = Ask::new(job, self.settings.on_cluster(&path))?;
+        let mut ask = Ask::new(job, &self.settings)?;
         let mut is_staged = self.settings.mode == SparkMode::Staged || ask.bytes > self.settings.direct_bytes;
         loop {
             let answer = self.once(&mut ask, is_staged, job, stop).await;
@@ -230,12 +230,10 @@ impl SparkCleaner {
             }
             self.sessions.forget().await;
             tries += 1;
-            let pause =
-                PAUSES.0.saturating_mul(1 << tries.min(8)).min(PAUSES.1).mul_f64(0.5 + crate::clock::jitter() / 2.0);
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(None),
                 () = job.batches.closed() => return Ok(None),
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause(PAUSES, tries)) => {}
             }
         }
     }

@@ -26,8 +26,7 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
             "rows come from the Kafka topic `{topic}`, which another program writes: there are no files to check"
         ));
     }
-    let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
-    let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
+    let listing = Listing::of(config)?;
     let Listed { files: found, problems: unseen } = block_on(async { Ok(listing.list().await?) })?;
     for problem in unseen {
         out::line(&format!("! {problem}"))?;

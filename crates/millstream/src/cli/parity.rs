@@ -46,8 +46,7 @@ pub(super) fn parity(config: &Config, options: Options, terminal: &Terminal) -> 
                 .to_owned(),
         ));
     };
-    let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
-    let listing = Listing::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)?;
+    let listing = Listing::of(config)?;
     // Beside a run of the pipeline, which has folders of its own there.
     let place = Place {
         store: listing.store(),

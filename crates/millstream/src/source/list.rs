@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
+use millstream_core::config::Config;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::{FoundFile, SourceError};
+use super::{FoundFile, SourceError, path_of};
 use crate::chain::chain;
 
 /// Files ending so are taken when a folder is named; a glob or a file name takes what it matches.
@@ -47,13 +48,14 @@ struct Wanted {
 }
 
 impl Listing {
+    /// The source of a pipeline file: its data folder and its archive are never a part of it.
+    pub(crate) fn of(config: &Config) -> Result<Self, SourceError> {
+        let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
+        Self::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)
+    }
+
     /// A listing of `patterns`, relative to `base_dir`. Nothing below `excluded` is ever a source.
-    pub(crate) fn new(
-        patterns: &[String],
-        recursive: bool,
-        base_dir: &Path,
-        excluded: &[PathBuf],
-    ) -> Result<Self, SourceError> {
+    fn new(patterns: &[String], recursive: bool, base_dir: &Path, excluded: &[PathBuf]) -> Result<Self, SourceError> {
         let wanted = patterns.iter().map(|text| Wanted::new(text, recursive, base_dir)).collect::<Result<_, _>>()?;
         let excluded = excluded.iter().map(|path| store_path(&normal(path))).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -155,7 +157,7 @@ impl Listing {
     }
 
     fn found(&self, meta: &ObjectMeta) -> FoundFile {
-        let path = PathBuf::from(format!("/{}", meta.location));
+        let path = path_of(&meta.location);
         FoundFile {
             file: relative(&path, &self.base_dir).into(),
             location: meta.location.clone(),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use arrow::datatypes::DataType;
+use millstream_core::config::Spark;
 use millstream_core::plan::FilePlan;
 use millstream_core::spark::Refusal;
 use millstream_core::spark::query::{
@@ -38,9 +39,11 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// The query for a job whose file the cluster has at `path`.
-    pub(super) fn new(job: &Job, path: String) -> Result<Self, SparkError> {
-        let is_same_path = path == format!("/{}", job.split.file.found.location);
+    /// The query for a job.
+    pub(super) fn new(job: &Job, settings: &Spark) -> Result<Self, SparkError> {
+        let here = job.split.file.found.path();
+        let path = settings.on_cluster(&here);
+        let is_same_path = here.as_os_str() == path.as_str();
         let query = query(&job.split.file, &job.plan, job.split.rows.clone())?;
         Ok(Self { path, bytes: bytes(job), is_same_path, is_sorted: false, observation: Uuid::nil(), query })
     }

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use millstream_core::config::{SecretSource, Spark};
+use millstream_core::config::Spark;
 use millstream_core::spark::query::SESSION;
 use spark_connect::{Endpoint, Options, Session};
 use tokio::sync::Mutex;
 use tracing::{debug, info};
 
 use super::SparkError;
+use crate::secret::{self, Unreadable};
 
 /// How often a call is tried again at once; longer troubles are waited out by whoever cleans.
 const RETRIES: u32 = 3;
@@ -97,11 +98,8 @@ fn endpoint(settings: &Spark) -> Result<Endpoint, SparkError> {
     let setting = |setting| move |reason: String| SparkError::Setting { setting, reason };
     let mut text = settings.connect.reveal().to_owned();
     if let Some(token) = &settings.token {
-        let token = match token {
-            SecretSource::Value(token) => token.reveal().to_owned(),
-            SecretSource::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| setting("token_file")(format!("cannot read `{}`: {error}", path.display())))?,
-        };
+        let token = secret::reveal(token)
+            .map_err(|Unreadable { path, source }| setting("token_file")(format!("cannot read `{path}`: {source}")))?;
         let mut encoded = String::new();
         for byte in token.trim_end().bytes() {
             // A text takes all that is written to it.

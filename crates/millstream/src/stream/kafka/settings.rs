@@ -8,6 +8,7 @@ use millstream_core::ids::{Topic, TopicPartition};
 use rdkafka::ClientConfig;
 
 use super::error::KafkaLogError;
+use crate::secret::{self, Unreadable};
 
 /// The most publishers of a stream; each has a partition of its own in the topics of progress and dedup.
 pub(crate) const MAX_PUBLISHERS: u32 = 16;
@@ -189,14 +190,7 @@ fn readable(path: &Path) -> Result<(), KafkaLogError> {
 }
 
 fn reveal(secret: &SecretSource) -> Result<String, KafkaLogError> {
-    match secret {
-        SecretSource::Value(secret) => Ok(secret.reveal().to_owned()),
-        SecretSource::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| KafkaLogError::Secret { path: path.display().to_string(), source })?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    }
+    secret::reveal(secret).map_err(|Unreadable { path, source }| KafkaLogError::Secret { path, source })
 }
 
 /// How long one blocking call of librdkafka may take; whoever wants to wait longer asks again.
