@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 
 import { launch, openPage, settled } from "./browser.mjs";
 import { apiOf, balance, drawnViews, newestRows, stageCounts, until } from "./checks.mjs";
+import { archive, everywhere, live, rejects, stageDrawers, way } from "./pages.mjs";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -36,12 +37,20 @@ async function main() {
     await until("the page is connected", async () => (await page.getAttribute("[data-connection]", "data-connection")) === "live");
     await until("a row is in the live table", async () => (await api("/api/status")).table.rows > 0);
     console.log(`stages: ${await stageCounts(page, api)}`);
+    console.log(`drawers: ${await stageDrawers(page, api)}`);
     await open(page, "/live");
     console.log(`newest rows: ${await newestRows(page)}`);
+    console.log(`live: ${await live(page, api)}`);
     await open(page, "/views");
     console.log(`views: ${await drawnViews(page, api)}`);
     await open(page, "/flow");
     console.log(`ledger: ${await balance(page, api, Number(options["wait-done"]))}`);
+    await open(page, "/archive");
+    console.log(`archive: ${await archive(page, api, url)}`);
+    await open(page, "/rejects");
+    console.log(`rejects: ${await rejects(page, url)}`);
+    console.log(`a row: ${await way(page, url)}`);
+    console.log(`all pages: ${await everywhere(openPage, browser, url, token)}`);
     if (faults.length > 0) throw new Error(`the page did what it must not:\n  ${faults.join("\n  ")}`);
     console.log("no console errors, no request to another host");
   } finally {

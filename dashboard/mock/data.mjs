@@ -95,11 +95,25 @@ export const VIEWS = [
   {
     name: "fare_by_distance",
     sql: "SELECT trip_distance, fare_amount FROM live LIMIT 400",
-    chart: { kind: "scatter", x: "trip_distance", y: "fare_amount", series: null },
+    chart: { kind: "scatter", x: "trip_distance", y: "fare_amount", series: null, fit: true },
     table: (share) => {
       const ids = range(Math.ceil(400 * share));
       const distance = ids.map((id) => 0.3 + chance(id) ** 2.4 * 20);
       return { trip_distance: floats(distance), fare_amount: floats(ids.map((id, at) => 2.5 + distance[at] * (2 + chance(id + 9) * 1.4) + (chance(id + 3) > 0.97 ? 30 : 0))) };
+    },
+  },
+  {
+    name: "busy_hours",
+    sql: "SELECT hour, weekday, trips FROM …",
+    chart: { kind: "heatmap", x: "hour", y: "weekday", series: null, value: "trips" },
+    table: (share) => {
+      const pairs = range(168);
+      const days = ["Sun", "Sat", "Fri", "Thu", "Wed", "Tue", "Mon"];
+      return {
+        hour: ints(pairs.map((at) => at % 24)),
+        weekday: texts(pairs.map((at) => days[Math.floor(at / 24)])),
+        trips: ints(pairs.map((at) => Math.round(share * (60 + 320 * Math.max(0, Math.sin(((at % 24) - 5) / 5.8)) * (0.7 + 0.5 * chance(at)))))),
+      };
     },
   },
   {

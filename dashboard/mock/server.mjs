@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { arrowBytes, EVENT_COLUMNS, jsonResult, newestRows, resultTable, STANDARD_VIEW, VIEWS } from "./data.mjs";
+import * as detail from "./detail.mjs";
 import { Simulation } from "./simulation.mjs";
 
 const { values: options } = parseArgs({
@@ -80,7 +81,7 @@ function tables() {
   ];
 }
 
-function api(request, response, path) {
+function api(request, response, path, search) {
   if (options.token !== undefined && request.headers.authorization !== `Bearer ${options.token}`) {
     return json(response, { error: "a token is needed: send `Authorization: Bearer …`" }, 401);
   }
@@ -95,6 +96,18 @@ function api(request, response, path) {
       return json(response, tables());
     case "/api/views":
       return json(response, views.map(({ name, sql, chart }) => ({ name, sql, chart })));
+    case "/api/history":
+      return json(response, detail.history(simulation));
+    case "/api/profile":
+      return json(response, detail.profile(simulation, Number(search.get("minutes"))));
+    case "/api/archive":
+      return json(response, detail.archive(simulation));
+    case "/api/rules":
+      return json(response, detail.rules());
+    case "/api/row":
+      return json(response, detail.row(simulation, search.get("file"), Number(search.get("row"))));
+    case "/api/sql":
+      return void statement(request, response);
     case "/api/stream":
       response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
       listeners.add(response);
@@ -103,6 +116,12 @@ function api(request, response, path) {
     default:
       return json(response, { error: `there is no \`${path}\`` }, 404);
   }
+}
+
+async function statement(request, response) {
+  let body = "";
+  for await (const piece of request) body += piece;
+  json(response, { ...detail.sql(simulation, JSON.parse(body).sql), truncated: false, elapsed_ms: 3 });
 }
 
 async function file(response, path) {
@@ -119,7 +138,7 @@ async function file(response, path) {
 }
 
 createServer((request, response) => {
-  const { pathname } = new URL(request.url ?? "/", "http://localhost");
-  if (pathname.startsWith("/api/")) api(request, response, pathname);
+  const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
+  if (pathname.startsWith("/api/")) api(request, response, pathname, searchParams);
   else void file(response, pathname);
 }).listen(Number(options.port), "127.0.0.1", () => console.log(`mock of scene \`${options.scene}\` on http://127.0.0.1:${options.port}`));

@@ -187,9 +187,9 @@ export class Simulation {
         rows_read: this.read,
         rows_per_second: rate,
       },
-      clean: { engine: "datafusion", ...now, late: Math.floor(this.read / 30_000), dedup_keys: now.clean },
+      clean: { engine: "datafusion", ...now, late: Math.floor(this.read / 30_000), dedup_keys: now.clean, splits: this.#splits() },
       stream: this.#stream(records, rate),
-      receive: { rows: now.clean + now.rejected - lag, rows_per_second: rate * 0.98, lag_rows: lag, lag_seconds: lag > 0 ? 0.018 * this.wobble : 0, repeats: 0, gaps: 0 },
+      receive: { rows: now.clean + now.rejected - lag, rows_per_second: rate * 0.98, lag_rows: lag, lag_seconds: lag > 0 ? 0.018 * this.wobble : 0, repeats: 0, gaps: 0, event_times: this.flowing ? ["2020-04-02T00:00:00Z", "2020-04-05T11:12:00Z"] : null },
       table: {
         rows: now.clean,
         bytes: now.clean * 214,
@@ -198,6 +198,7 @@ export class Simulation {
         rows_not_archived: now.clean - archived.clean,
         oldest_ingested_at: this.read > 0 ? new Date(this.startedAt).toISOString() : null,
         newest_event_time: this.read > 0 ? "2020-11-30T23:58:41Z" : null,
+        partitions: [0, 1].map((partition) => ({ topic: "taxi", partition, segments: Math.ceil(this.read / 16_384), rows: Math.floor(now.clean / 2), bytes: now.clean * 107, rows_not_archived: Math.floor((now.clean - archived.clean) / 2) })),
       },
       archive: {
         path: "millstream-data/archive",
@@ -214,8 +215,20 @@ export class Simulation {
       freshness: this.flowing
         ? { p50_seconds: 0.148 * this.wobble, p99_seconds: 0.61 * this.wobble ** 2, visible_p50_seconds: 0.021 * this.wobble, visible_p99_seconds: 0.084 * this.wobble }
         : { p50_seconds: null, p99_seconds: null, visible_p50_seconds: null, visible_p99_seconds: null },
+      latencies: this.#latencies(),
       messages: this.#messages(at),
     };
+  }
+
+  #latencies() {
+    const typical = { read: 0.004, clean: 0.011, append: 0.006, receive: 0.013, visible: 0.021, archived: 4.2 };
+    const on = this.flowing;
+    return Object.entries(typical).map(([step, seconds]) => ({ step, p50_seconds: on ? seconds * this.wobble : null, p99_seconds: on ? seconds * 3.4 * this.wobble : null }));
+  }
+
+  #splits() {
+    const file = this.flowing ? this.ledger().files.find(({ state }) => state === "reading") : undefined;
+    return file === undefined ? [] : [{ file: file.file, first_row: 0, end_row: file.rows, next_row: file.rows - file.in_flight, since: new Date(this.now - 9000).toISOString() }];
   }
 
   #stream(records, rate) {

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod dedup;
+pub mod detail;
 pub mod expr;
 pub mod ids;
 pub mod lists;

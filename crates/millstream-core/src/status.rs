@@ -56,6 +56,9 @@ pub struct Status {
     pub rejects_by_rule: Vec<RuleCount>,
     /// From "file found" to "row queryable", over the last minute.
     pub freshness: Freshness,
+    /// How long the steps on the way took over the last minute, in their order.
+    #[serde(default)]
+    pub latencies: Vec<StepLatency>,
     /// Things that a person should know, newest first, at most 50.
     pub messages: Vec<Message>,
 }
@@ -102,6 +105,36 @@ pub struct CleanStatus {
     pub late: u64,
     /// Rows in the dedup state.
     pub dedup_keys: u64,
+    /// Splits that are being cleaned in this process.
+    #[serde(default)]
+    pub splits: Vec<SplitStatus>,
+}
+
+/// A split that is being cleaned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitStatus {
+    /// Its file.
+    pub file: String,
+    /// Its first row.
+    pub first_row: u64,
+    /// Behind its last row.
+    pub end_row: u64,
+    /// The row that is cleaned next.
+    pub next_row: u64,
+    /// When it began.
+    pub since: String,
+}
+
+/// How long one step on the way took; none when it was not taken in the last minute.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepLatency {
+    /// `read` and `clean` (a batch), `append` (until it is durable); then, from durable in the log: `receive` (taken out of it),
+    /// `visible` (queryable), `archived` (held by the archive).
+    pub step: String,
+    /// Median, seconds.
+    pub p50_seconds: Option<f64>,
+    /// 99th percentile, seconds.
+    pub p99_seconds: Option<f64>,
 }
 
 /// The log.
@@ -172,6 +205,9 @@ pub struct ReceiveStatus {
     pub repeats: u64,
     /// Holes in seq: each is an error.
     pub gaps: u64,
+    /// Lowest and highest event time of the records of the last seconds.
+    #[serde(default)]
+    pub event_times: Option<[String; 2]>,
 }
 
 /// The real-time table.
@@ -191,6 +227,26 @@ pub struct TableStatus {
     pub oldest_ingested_at: Option<String>,
     /// Highest event time seen.
     pub newest_event_time: Option<String>,
+    /// What of it is of which partition.
+    #[serde(default)]
+    pub partitions: Vec<TablePartition>,
+}
+
+/// What the real-time table holds of one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TablePartition {
+    /// `taxi` or `taxi.rejects`.
+    pub topic: String,
+    /// Number of the partition.
+    pub partition: u32,
+    /// Segments.
+    pub segments: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Their memory, bytes.
+    pub bytes: u64,
+    /// Rows that the archive does not hold yet.
+    pub rows_not_archived: u64,
 }
 
 /// The archive: the Delta table of clean rows and the one of rejects.
@@ -379,7 +435,7 @@ pub struct ViewInfo {
 /// How a view is drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChartInfo {
-    /// `line`, `bar`, `area`, `scatter`, `table` or `number`.
+    /// `line`, `bar`, `area`, `scatter`, `heatmap`, `table` or `number`.
     pub kind: String,
     /// Column of the horizontal axis.
     pub x: Option<String>,
@@ -387,4 +443,10 @@ pub struct ChartInfo {
     pub y: Option<String>,
     /// Column that splits the rows into series.
     pub series: Option<String>,
+    /// Column of the colours of a heat map.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// Whether a scatter has the line that fits its points best.
+    #[serde(default)]
+    pub fit: bool,
 }

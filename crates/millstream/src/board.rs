@@ -3,30 +3,34 @@
 //! The ledger is kept here from what was made durable: progress that was appended, records that were appended and not yet
 //! archived, and what the archive's own commits say that they hold.
 
+mod find;
+pub(crate) mod gauges;
 mod ledger;
 mod rate;
 mod survey;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use millstream_core::config::{Config, Pace};
 use millstream_core::ids::{Topic, TopicPartition};
 use millstream_core::record::RecordHeader;
 use millstream_core::status::{
     ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, LogTrouble, Message, MessageLevel, PartitionStatus,
-    PipelineState, ReceiveStatus, RuleCount, SourceStatus, Status, StreamStatus, TableStatus,
+    PipelineState, ReceiveStatus, RuleCount, SourceStatus, Status, StreamStatus, TablePartition, TableStatus,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::gauges::{Gauges, Step};
 use self::ledger::Books;
 use self::rate::{Latencies, Rate};
 use self::survey::Surveyed;
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
 use crate::stream::{Applied, Bounds, Log, PendingRecord, Recovered};
-use crate::table::{ArchiveState, LiveTable, TableState, Window};
+use crate::table::{ArchiveState, LiveTable, PartitionSize, TableState, Window};
 
 /// Messages that are kept.
 const MESSAGES: usize = 50;
@@ -41,6 +45,7 @@ pub(crate) struct Board {
     started: Instant,
     started_at_micros: i64,
     parts: OnceLock<Parts>,
+    gauges: Arc<Gauges>,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
 }
@@ -78,6 +83,8 @@ struct Inner {
     repeats: u64,
     gaps: u64,
     newest_event_micros: Option<i64>,
+    /// Event times of the records of the last seconds.
+    event_times: VecDeque<(Instant, (i64, i64))>,
     fresh: Latencies,
     visible: Latencies,
     commits: u64,
@@ -108,6 +115,7 @@ impl Board {
             repeats: 0,
             gaps: 0,
             newest_event_micros: None,
+            event_times: VecDeque::new(),
             fresh: Latencies::default(),
             visible: Latencies::default(),
             commits: 0,
@@ -119,6 +127,7 @@ impl Board {
             started: Instant::now(),
             started_at_micros: now_micros(),
             parts: OnceLock::new(),
+            gauges: Arc::default(),
             inner: Mutex::new(inner),
             changed: watch::Sender::new(0),
         }
@@ -144,6 +153,11 @@ impl Board {
         });
         // A second call would change nothing: a board is connected once.
         let _ = self.parts.set(Parts { log, live, publisher });
+    }
+
+    /// What the stages tell of their work.
+    pub(crate) fn gauges(&self) -> &Arc<Gauges> {
+        &self.gauges
     }
 
     /// Ticks whenever something changed.
@@ -220,6 +234,7 @@ impl Board {
     /// A record is in the real-time table.
     pub(crate) fn received(&self, at: TopicPartition, appended_micros: i64, header: &RecordHeader) {
         let now = now_micros();
+        self.gauges.took_micros(Step::Visible, now.saturating_sub(appended_micros));
         let is_own = self.parts.get().is_some_and(|parts| parts.publisher == header.publisher);
         self.update(|inner| {
             inner.received_seqs.insert((at, header.publisher), header.seq + 1);
@@ -235,6 +250,9 @@ impl Board {
             inner.visible.add(now.saturating_sub(appended_micros));
             let high = header.event_time_micros.map(|(_, high)| high);
             inner.newest_event_micros = inner.newest_event_micros.max(high);
+            if let Some(range) = header.event_time_micros {
+                inner.saw_event_times(range);
+            }
         });
     }
 
@@ -256,6 +274,10 @@ impl Board {
         table: &ArchivedTable,
         version: Option<ArchiveVersion>,
     ) {
+        let now = now_micros();
+        for segment in &window.segments {
+            self.gauges.took_micros(Step::Archived, now.saturating_sub(segment.ingested_at_micros.0));
+        }
         self.update(|inner| {
             inner.books.archived(topic, window, table.rows);
             inner.commits += 1;
@@ -319,6 +341,7 @@ impl Board {
                 filtered: totals.outcomes.filtered,
                 late: totals.outcomes.late,
                 dedup_keys: inner.dedup_keys,
+                splits: self.gauges.splits(),
             },
             stream: self.stream_status(&inner, parts),
             receive: inner.receive_status(),
@@ -330,10 +353,12 @@ impl Board {
                 rows_not_archived: live.size.rows_not_archived,
                 oldest_ingested_at: live.size.oldest_micros.map(rfc3339),
                 newest_event_time: inner.newest_event_micros.map(rfc3339),
+                partitions: live.partitions.iter().map(|(at, size)| self.table_partition(*at, size)).collect(),
             },
             archive: self.archive_status(&inner, &live.archive),
             rejects_by_rule: by_rule(&totals.outcomes.by_rule),
             freshness: rate::freshness(&inner.fresh, &inner.visible),
+            latencies: self.gauges.latencies(),
             messages: inner.messages.iter().cloned().collect(),
         }
     }
@@ -345,10 +370,7 @@ impl Board {
         let high = parts.live.high();
         let topic = &self.config.stream.topic;
         let partition = |bounds: &Bounds| PartitionStatus {
-            topic: match bounds.at.topic {
-                Topic::Rows => topic.clone(),
-                Topic::Rejects => format!("{topic}.rejects"),
-            },
+            topic: self.topic_name(bounds.at.topic),
             partition: bounds.at.partition,
             begin_offset: bounds.begin.0,
             // A survey knows the end behind the last record; markers of transactions have offsets, too.
@@ -379,6 +401,25 @@ impl Board {
         }
     }
 
+    fn topic_name(&self, topic: Topic) -> String {
+        let name = &self.config.stream.topic;
+        match topic {
+            Topic::Rows => name.clone(),
+            Topic::Rejects => format!("{name}.rejects"),
+        }
+    }
+
+    fn table_partition(&self, at: TopicPartition, size: &PartitionSize) -> TablePartition {
+        TablePartition {
+            topic: self.topic_name(at.topic),
+            partition: at.partition,
+            segments: size.segments,
+            rows: size.rows,
+            bytes: size.bytes,
+            rows_not_archived: size.rows_not_archived,
+        }
+    }
+
     fn archive_status(&self, inner: &Inner, archive: &ArchiveState) -> ArchiveStatus {
         let rows = archive.rows.as_ref();
         ArchiveStatus {
@@ -406,6 +447,21 @@ impl Board {
 }
 
 impl Inner {
+    fn saw_event_times(&mut self, range: (i64, i64)) {
+        if self.event_times.len() == EVENT_TIMES {
+            self.event_times.pop_front();
+        }
+        self.event_times.push_back((Instant::now(), range));
+    }
+
+    /// Lowest and highest event time of the records of the last seconds.
+    fn event_times(&self) -> Option<[String; 2]> {
+        let recent =
+            self.event_times.iter().filter(|(at, _)| at.elapsed() <= EVENT_TIMES_SPAN).map(|(_, range)| *range);
+        let (low, high) = recent.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+        Some([rfc3339(low), rfc3339(high)])
+    }
+
     fn receive_status(&self) -> ReceiveStatus {
         let waiting =
             || self.unreceived.iter().filter(|(at, _)| at.topic == Topic::Rows).flat_map(|(_, records)| records);
@@ -423,9 +479,14 @@ impl Inner {
             lag_seconds,
             repeats: self.repeats,
             gaps: self.gaps,
+            event_times: self.event_times(),
         }
     }
 }
+
+/// Span of the event times that are told, and how many of them are kept.
+const EVENT_TIMES_SPAN: Duration = Duration::from_secs(5);
+const EVENT_TIMES: usize = 1024;
 
 /// The ledger of a topic that another program writes.
 pub(crate) fn ledger_of_received(live: &TableState) -> Ledger {

@@ -364,7 +364,7 @@ fn cleaner(
 ) -> Result<Arc<dyn Cleaner>, PipelineError> {
     let Some(spark) = &config.spark else {
         let (batch_rows, batch_bytes) = (config.batch_rows(), config.stream.batch_bytes);
-        return Ok(Arc::new(DataFusionCleaner { store, batch_rows, batch_bytes }));
+        return Ok(Arc::new(DataFusionCleaner { store, batch_rows, batch_bytes, gauges: Arc::clone(board.gauges()) }));
     };
     let spools = u64::try_from(config.source.parallel_splits.get()).unwrap_or(u64::MAX);
     let place = Place {

@@ -15,6 +15,8 @@ mod member;
 pub(crate) use self::member::Member;
 use crate::archive::ArchiveError;
 use crate::board::Board;
+use crate::board::gauges::Step;
+use crate::clock::now_micros;
 use crate::failpoint;
 use crate::stop::{Phase, StopToken};
 use crate::stream::{FOREIGN, Log, LogError, Record};
@@ -156,6 +158,8 @@ impl Receiver {
     /// Puts a record in the table, if it is the one that was due.
     async fn take(&self, record: Record, next: &mut Offsets, seqs: &mut Seqs) -> Result<(), ReceiveError> {
         let (at, offset, end, publisher) = (record.at, record.offset, record.end(), record.header.publisher);
+        let waited = now_micros().saturating_sub(record.timestamp_micros);
+        self.board.gauges().took_micros(Step::Receive, waited);
         if record.header.format != RECORD_FORMAT || record.header.stream != self.stream {
             let what = format!("of format {} and stream {}", record.header.format, record.header.stream);
             return Err(ReceiveError::Foreign { at, offset, what });

@@ -5,8 +5,10 @@
 
 pub(crate) mod answer;
 mod api;
+mod details;
 mod feed;
 mod guard;
+mod history;
 mod metrics;
 mod page;
 mod plain;
@@ -28,6 +30,7 @@ use tokio::task::JoinHandle;
 
 use self::feed::Feed;
 use self::guard::{Guard, guard};
+use self::history::History;
 use crate::pipeline::Running;
 
 /// Largest body of a request.
@@ -76,6 +79,8 @@ struct App {
     running: OnceLock<Running>,
     /// What the streams of changes are fed from.
     feed: Feed,
+    /// The last minutes.
+    history: History,
     /// Places for queries.
     queries: Semaphore,
     /// `limits.query_rows`.
@@ -121,6 +126,7 @@ impl Server {
         let app = Arc::new(App {
             running: OnceLock::new(),
             feed: Feed::new(),
+            history: History::default(),
             queries: Semaphore::new(QUERIES_AT_ONCE),
             query_rows: config.limits.query_rows.get(),
             stop: stopped.clone(),
@@ -181,6 +187,11 @@ fn router(app: Arc<App>, rules: Guard) -> Router {
         .route("/api/views/{name}/data", get(api::view_data))
         .route("/api/sql", post(api::sql))
         .route("/api/stream", get(stream::stream))
+        .route("/api/history", get(details::history))
+        .route("/api/profile", get(details::profile))
+        .route("/api/archive", get(details::archive))
+        .route("/api/rules", get(details::rules))
+        .route("/api/row", get(details::row))
         .fallback(page::page)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))

@@ -89,9 +89,24 @@ pub(crate) struct TableSize {
     pub(crate) oldest_micros: Option<i64>,
 }
 
+/// What the table holds of one partition.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PartitionSize {
+    /// Segments.
+    pub(crate) segments: u64,
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Rows that the archive does not hold.
+    pub(crate) rows_not_archived: u64,
+}
+
 /// Size, limit and archive, taken at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TableState {
+    /// What it holds of each partition.
+    pub(crate) partitions: Vec<(TopicPartition, PartitionSize)>,
     /// What the table holds.
     pub(crate) size: TableSize,
     /// What it may hold, bytes.
@@ -188,6 +203,14 @@ impl LiveTable {
         }
         newest.sort_by_key(|segment| std::cmp::Reverse((segment.ingested_at_micros.1, segment.end)));
         newest
+    }
+
+    /// Segments of clean rows with rows that came in since, oldest first within a partition.
+    pub(crate) fn since(&self, micros: i64) -> Vec<Arc<Segment>> {
+        let inner = self.lock();
+        let rows = inner.partitions.iter().filter(|(at, _)| at.topic == Topic::Rows);
+        let segments = rows.flat_map(|(_, partition)| partition.segments.iter());
+        segments.filter(|segment| segment.ingested_at_micros.1 >= micros).cloned().collect()
     }
 
     /// Segments of a topic that the archive does not hold, with the offsets where they begin and end.
@@ -287,7 +310,8 @@ impl LiveTable {
     /// Size, limit and archive together, for the board.
     pub(crate) fn snapshot_of_state(&self) -> TableState {
         let inner = self.lock();
-        TableState { size: inner.size(), limit_bytes: self.limits.bytes, archive: inner.archive.clone() }
+        let partitions = inner.partitions.iter().map(|(&at, partition)| (at, partition.size())).collect();
+        TableState { partitions, size: inner.size(), limit_bytes: self.limits.bytes, archive: inner.archive.clone() }
     }
 
     /// Highest offset of each partition.
@@ -373,6 +397,20 @@ impl Inner {
 const MERGED_ROWS: usize = 32_768;
 
 impl Partition {
+    fn size(&self) -> PartitionSize {
+        let mut size = PartitionSize::default();
+        for segment in &self.segments {
+            let rows = segment.batch.num_rows() as u64;
+            size.segments += 1;
+            size.rows += rows;
+            size.bytes += segment.bytes;
+            if segment.first >= self.archived {
+                size.rows_not_archived += rows;
+            }
+        }
+        size
+    }
+
     /// Cuts the segment that lies on both sides of what the archive holds.
     fn cut(&mut self) {
         let across = |segment: &Arc<Segment>| segment.first < self.archived && self.archived < segment.end;

@@ -5,7 +5,10 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
 
+mod lake;
+mod profile;
 mod provider;
+pub(crate) mod row;
 mod tables;
 
 use std::collections::HashSet;
@@ -158,8 +161,12 @@ impl Queries {
     }
 
     async fn collect(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
+        self.collect_in(&self.context(sql).await?, sql, limit).await
+    }
+
+    /// Rows of a statement that only reads, in a session that is ready for it.
+    async fn collect_in(&self, context: &SessionContext, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
-        let context = self.context(sql).await?;
         let frame = context.sql_with_options(sql, only_reads()).await?;
         let mut stream = frame.execute_stream().await?;
         let schema = stream.schema();
@@ -179,13 +186,17 @@ impl Queries {
         Ok(QueryResult { schema, batches, truncated, elapsed: started.elapsed() })
     }
 
-    /// A session over one snapshot, with the views that `sql` may use.
-    async fn context(&self, sql: &str) -> Result<SessionContext, DataFusionError> {
-        let config = SessionConfig::new()
+    /// How every query runs.
+    fn session() -> SessionConfig {
+        SessionConfig::new()
             .with_information_schema(true)
             .with_target_partitions(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
-            .set_str("datafusion.execution.time_zone", "+00:00");
-        let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
+            .set_str("datafusion.execution.time_zone", "+00:00")
+    }
+
+    /// A session over one snapshot, with the views that `sql` may use.
+    async fn context(&self, sql: &str) -> Result<SessionContext, DataFusionError> {
+        let context = SessionContext::new_with_config_rt(Self::session(), Arc::clone(&self.runtime));
         let snapshot = self.live.snapshot();
         tables::register(&context, &snapshot, &self.config)?;
         let lower = sql.to_lowercase();
@@ -261,6 +272,8 @@ fn views(config: &Config) -> Vec<ViewInfo> {
             x: Some("minute".to_owned()),
             y: Some("rows".to_owned()),
             series: None,
+            value: None,
+            fit: false,
         };
         return vec![ViewInfo { name: STANDARD_VIEW.to_owned(), sql: STANDARD_SQL.to_owned(), chart: Some(chart) }];
     }

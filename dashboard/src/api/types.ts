@@ -24,6 +24,8 @@ export interface Status {
   /** Most rows first. */
   rejects_by_rule: RuleCount[];
   freshness: Freshness;
+  /** In the order of the way. */
+  latencies: StepLatency[];
   /** Newest first, at most 50. */
   messages: Message[];
 }
@@ -49,6 +51,23 @@ export interface CleanStatus {
   filtered: number;
   late: number;
   dedup_keys: number;
+  /** Being cleaned in this process. */
+  splits: SplitStatus[];
+}
+
+export interface SplitStatus {
+  file: string;
+  first_row: number;
+  end_row: number;
+  next_row: number;
+  since: string;
+}
+
+/** Over the last minute; null where nothing was done. */
+export interface StepLatency {
+  step: "read" | "clean" | "append" | "receive" | "visible" | "archived";
+  p50_seconds: number | null;
+  p99_seconds: number | null;
 }
 
 export interface StreamStatus {
@@ -91,6 +110,8 @@ export interface ReceiveStatus {
   lag_seconds: number;
   repeats: number;
   gaps: number;
+  /** Lowest and highest of the last seconds. */
+  event_times: [string, string] | null;
 }
 
 export interface TableStatus {
@@ -101,6 +122,16 @@ export interface TableStatus {
   rows_not_archived: number;
   oldest_ingested_at: string | null;
   newest_event_time: string | null;
+  partitions: TablePartition[];
+}
+
+export interface TablePartition {
+  topic: string;
+  partition: number;
+  segments: number;
+  rows: number;
+  bytes: number;
+  rows_not_archived: number;
 }
 
 export interface ArchiveStatus {
@@ -110,11 +141,31 @@ export interface ArchiveStatus {
   files: number;
   bytes: number;
   reject_rows: number;
+  /** How it looks after itself; absent where the program does not. */
+  upkeep?: UpkeepStatus;
   /** Commits that this process made. */
   commits: number;
   last_commit_at: string | null;
   /** Newest first, at most 20. */
   versions: ArchiveVersion[];
+}
+
+/** Both tables, since this process started. */
+export interface UpkeepStatus {
+  /** What is under way, in words. */
+  doing: string | null;
+  small_files: number;
+  compacted_files: number;
+  compacted_into: number;
+  compacted_bytes: number;
+  last_compaction_at: string | null;
+  last_checkpoint_version: number | null;
+  last_checkpoint_at: string | null;
+  last_vacuum_at: string | null;
+  removed_files: number;
+  removed_bytes: number;
+  replaced_files: number;
+  replaced_bytes: number;
 }
 
 export interface ArchiveVersion {
@@ -196,11 +247,15 @@ export interface ViewInfo {
 }
 
 export interface ChartInfo {
-  /** `line`, `bar`, `area`, `scatter`, `table` or `number`. */
+  /** `line`, `bar`, `area`, `scatter`, `heatmap`, `table` or `number`. */
   kind: string;
   x: string | null;
   y: string | null;
   series: string | null;
+  /** Column of the colours of a heat map. */
+  value?: string | null;
+  /** Whether a scatter has its line of best fit. */
+  fit?: boolean;
 }
 
 /** A result column in JSON answers; some events name it by text alone. */

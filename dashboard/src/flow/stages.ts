@@ -3,6 +3,7 @@
 import type { Status } from "../api/types";
 import { bytes, count, percent, plural } from "../format/format";
 import { logName } from "../log/trouble";
+import { growth, type Sample } from "../state/history";
 
 export type StageId = "files" | "clean" | "log" | "receive" | "table" | "archive" | "rejects";
 export type Health = "calm" | "warn" | "bad";
@@ -35,6 +36,32 @@ export interface Rates {
   rejected: number | null;
   archived: number | null;
 }
+
+/** Rates from what the page remembers. */
+export function ratesOf(history: readonly Sample[]): Rates {
+  return {
+    clean: growth(history, "clean", 5),
+    rejected: growth(history, "rejected", 10),
+    // Commits come every few seconds: a shorter look would jump between nothing and a lot.
+    archived: growth(history, "archived", 30),
+  };
+}
+
+/** The small line of each stage: its rate over the last two minutes; counters as their growth. */
+export function sparksOf(history: readonly Sample[]): Partial<Record<StageId, number[]>> {
+  const recent = history.slice(-SPARK_SAMPLES);
+  const grown = (counter: "clean" | "archived" | "rejected"): number[] => recent.slice(1).map((sample, index) => Math.max(0, sample[counter] - (recent[index]?.[counter] ?? 0)));
+  return {
+    files: recent.map(({ read }) => read),
+    clean: grown("clean"),
+    log: recent.map(({ records }) => records),
+    receive: recent.map(({ received }) => received),
+    table: recent.map(({ received }) => received),
+    archive: grown("archived"),
+  };
+}
+
+const SPARK_SAMPLES = 120;
 
 /** From this share of its memory on, the live table is called nearly full. */
 const NEARLY_FULL = 0.9;

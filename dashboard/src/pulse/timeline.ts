@@ -3,7 +3,7 @@
 import { clockAxis, textStyle, tooltip, valueAxis, type Option } from "../chart/base";
 import type { Palette } from "../chart/palette";
 import { clock, compact, latency, rate } from "../format/format";
-import { KEPT_SECONDS, type Sample } from "../state/history";
+import type { Sample } from "../state/history";
 
 export interface Line {
   name: string;
@@ -18,6 +18,8 @@ export type Unit = "rate" | "batches" | "latency";
 /** Shows at least this much of time, so that the first seconds do not stretch over the whole width. */
 const SHORTEST_MS = 60_000;
 
+const SHOWN_SECONDS = 300;
+
 /** Where the axis ends when nothing flows. */
 const EMPTY_TOP = 3;
 
@@ -27,9 +29,16 @@ const FORMATS: Record<Unit, (value: number) => string> = {
   latency,
 };
 
+/** What a time line shows: the last five minutes, or at least one. */
+export function window(history: readonly Sample[]): { from: number; to: number; shown: Sample[] } {
+  const to = history.at(-1)?.at ?? Date.now();
+  const first = Math.min(history[0]?.at ?? to, to - SHORTEST_MS);
+  const from = Math.max(first, to - SHOWN_SECONDS * 1000);
+  return { from, to, shown: history.filter(({ at }) => at >= from) };
+}
+
 export function timeline(history: readonly Sample[], lines: readonly Line[], unit: Unit, palette: Palette, gridLines = 3): Option {
-  const last = history.at(-1)?.at ?? Date.now();
-  const first = Math.min(history[0]?.at ?? last, last - SHORTEST_MS);
+  const { from, to, shown } = window(history);
   return {
     textStyle: textStyle(palette),
     grid: { left: 4, right: 8, top: 10, bottom: 2, containLabel: true },
@@ -38,7 +47,7 @@ export function timeline(history: readonly Sample[], lines: readonly Line[], uni
       valueFormatter: (value: unknown) => (typeof value === "number" ? FORMATS[unit](value) : "–"),
       axisPointer: { type: "line", lineStyle: { color: palette.line2 }, label: { formatter: ({ value }: { value: number }) => clock(value) } },
     },
-    xAxis: clockAxis(palette, Math.max(first, last - KEPT_SECONDS * 1000), last),
+    xAxis: clockAxis(palette, from, to),
     yAxis: { ...valueAxis(palette, unit === "latency" ? latency : compact), min: 0, max: ({ max }: { max: number }) => (max > 0 ? null : EMPTY_TOP), splitNumber: gridLines },
     series: lines.map((line) => ({
       name: line.name,
@@ -49,7 +58,7 @@ export function timeline(history: readonly Sample[], lines: readonly Line[], uni
       lineStyle: { width: 2, color: line.colour(palette) },
       itemStyle: { color: line.colour(palette) },
       ...(line.area === true ? { areaStyle: { color: line.colour(palette), opacity: 0.12 } } : {}),
-      data: history.map((sample) => [sample.at, line.value(sample)]),
+      data: shown.map((sample) => [sample.at, line.value(sample)]),
     })),
   };
 }

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 // @ts-expect-error plain JavaScript without types
 import { Simulation } from "../../mock/simulation.mjs";
 import type { Status } from "../api/types";
-import { healthOf } from "./health";
+import { healthOf, stateOf } from "./health";
 
 interface Made {
   status(): Status;
@@ -22,6 +22,7 @@ it("says what runs, waits and is done", () => {
 it("puts what a person must look at before all else", () => {
   expect(healthOf(made({ ahead: 200, scene: "failed" })).tone).toBe("bad");
   expect(healthOf(made({ ahead: 400, scene: "done" }, 1)).word).toBe("1 quarantined");
+  expect(stateOf(made({ ahead: 400, scene: "done" }, 1)).word).toBe("done");
   const status = made({ ahead: 20 });
   expect(healthOf({ ...status, receive: { ...status.receive, gaps: 1 } }).word).toBe("rows missing");
   expect(healthOf({ ...status, table: { ...status.table, bytes: 95, limit_bytes: 100 } }).word).toBe("nearly full");

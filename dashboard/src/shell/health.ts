@@ -24,7 +24,14 @@ export function healthOf(status: Status): Health {
   if (stream.trouble !== null) return { tone: "bad", word: "log away", why: stream.trouble.what };
   if (source.files_quarantined > 0) return { tone: "warn", word: `${source.files_quarantined} quarantined`, why: `${plural(source.files_quarantined, "file")} could not be read; the others go on` };
   if (table.limit_bytes > 0 && table.bytes / table.limit_bytes >= NEARLY_FULL) return { tone: "warn", word: "nearly full", why: "the live table waits for the archive" };
+  return stateOf(status);
+}
+
+/** Where the pipeline is in its life, whatever else is the matter. */
+export function stateOf(status: Status): Health {
   switch (status.state) {
+    case "failed":
+      return { tone: "bad", word: "failed", why: "the pipeline ended by an error" };
     case "starting":
       return { tone: "wait", word: "starting", why: "log, archive and live table are being recovered" };
     case "draining":
@@ -32,7 +39,7 @@ export function healthOf(status: Status): Health {
     case "done":
       return { tone: "good", word: "done", why: "all rows have their outcome" };
     case "waiting":
-      return { tone: "wait", word: "waiting for files", why: source.rows_total > 0 ? "all rows have their outcome" : "no file was found yet" };
+      return { tone: "wait", word: "waiting for files", why: status.source.rows_total > 0 ? "all rows have their outcome" : "no file was found yet" };
     case "running":
       return { tone: "flow", word: "running", why: "rows flow" };
   }

@@ -2,6 +2,7 @@
 
 import { ApiClient, ApiError } from "../api/client";
 import { readToken, writeToken } from "../api/token";
+import type { HistorySample } from "../api/detail";
 import type { Ledger, NewestRows, Status, TableInfo, ViewInfo } from "../api/types";
 import { uncounted } from "../ledger/equation";
 import { StreamLifecycle, type StreamState } from "../stream/lifecycle";
@@ -10,7 +11,7 @@ import { resultFromJson, withTypes, type Result } from "../views/result";
 import { patient } from "../log/trouble";
 import { connectionText } from "../shell/connection";
 import { browserClock } from "./clock";
-import { remember, sampleOf, type Sample } from "./history";
+import { merged, remember, sampleOf, sampleOfServer, type Sample } from "./history";
 
 const SILENCE_MS = 15_000;
 
@@ -30,6 +31,9 @@ export class Dashboard {
   now = $state.raw(Date.now());
   /** Counts the changes of the data, for what asks again after one. */
   changes = $state.raw(0);
+
+  /** Newest version of the archive, for what asks again when there is another. */
+  readonly archiveVersion = $derived(this.status?.archive.version ?? null);
 
   #rows = $state.raw<NewestRows | null>(null);
   /** The event names the columns only: their types are those of the live table. */
@@ -114,12 +118,14 @@ export class Dashboard {
   /** On every connect: what changed while there was none is in these answers. */
   async #loadAll(): Promise<void> {
     try {
-      const [status, ledger, views, tables] = await Promise.all([
+      const [status, ledger, views, tables, history] = await Promise.all([
         this.api.json<Status>("/api/status"),
         this.api.json<Ledger>("/api/ledger"),
         this.api.json<ViewInfo[]>("/api/views"),
         this.api.json<TableInfo[]>("/api/tables"),
+        this.api.json<HistorySample[]>("/api/history"),
       ]);
+      this.history = merged(history.map(sampleOfServer), this.history);
       this.#takeStatus(status);
       this.ledger = ledger;
       this.views = views;

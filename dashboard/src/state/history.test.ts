@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { growth, KEPT_SECONDS, remember, type Sample } from "./history";
+import { growth, KEPT_SECONDS, merged, remember, type Sample } from "./history";
 
 const sample = (second: number, clean: number): Sample => ({
   at: second * 1000,
@@ -14,6 +14,7 @@ const sample = (second: number, clean: number): Sample => ({
   clean,
   rejected: 0,
   archived: 0,
+  events: null,
 });
 
 it("keeps one sample a second and forgets what is older than it shows", () => {
@@ -31,4 +32,9 @@ it("tells growth over the last seconds, none before there are two samples, and n
 
 it("drops samples from the future when the clock is set back", () => {
   expect(remember([sample(100, 1), sample(200, 2)], sample(150, 3)).map(({ at }) => at)).toEqual([100_000, 150_000]);
+});
+
+it("fills what was missed with what the program remembers, and repeats nothing", () => {
+  const server = [1, 2, 3, 4].map((second) => sample(second, second));
+  expect(merged(server, [sample(1, 1), sample(4, 4), sample(5, 5)]).map(({ at }) => at / 1000)).toEqual([1, 2, 3, 4, 5]);
 });

@@ -1,6 +1,8 @@
 /** What the page remembers of the last minutes, at most one sample a second, and the rates that follow from it. */
 
+import type { HistorySample } from "../api/detail";
 import type { Status } from "../api/types";
+import { parseTime } from "../format/format";
 
 export interface Sample {
   /** Milliseconds since 1970. */
@@ -15,9 +17,12 @@ export interface Sample {
   clean: number;
   rejected: number;
   archived: number;
+  /** Lowest and highest event time of the last seconds, milliseconds since 1970. */
+  events: [number, number] | null;
 }
 
-export const KEPT_SECONDS = 300;
+/** As long as the program itself remembers. */
+export const KEPT_SECONDS = 900;
 
 export function sampleOf(status: Status, at: number): Sample {
   return {
@@ -32,7 +37,38 @@ export function sampleOf(status: Status, at: number): Sample {
     clean: status.clean.clean,
     rejected: status.clean.rejected,
     archived: status.archive.rows,
+    events: span(status.receive.event_times),
   };
+}
+
+/** A sample as the program remembers it. */
+export function sampleOfServer(sample: HistorySample): Sample {
+  return {
+    at: sample.at_millis,
+    read: sample.read,
+    received: sample.received,
+    records: sample.records,
+    visibleP50: sample.visible_p50_seconds,
+    visibleP99: sample.visible_p99_seconds,
+    lagRows: sample.lag_rows,
+    lagSeconds: sample.lag_seconds,
+    clean: sample.clean,
+    rejected: sample.rejected,
+    archived: sample.archived,
+    events: span(sample.event_times),
+  };
+}
+
+/** What the program remembers, and behind it what this page saw since: a time without a connection leaves no gap. */
+export function merged(server: readonly Sample[], own: readonly Sample[]): Sample[] {
+  const last = server.at(-1)?.at ?? 0;
+  return [...server, ...own.filter(({ at }) => at > last)].slice(-KEPT_SECONDS);
+}
+
+function span(times: [string, string] | null | undefined): [number, number] | null {
+  const low = parseTime(times?.[0]);
+  const high = parseTime(times?.[1]);
+  return low === null || high === null ? null : [low, high];
 }
 
 /** The history with one more sample: one of the same second is replaced, old ones leave. */

@@ -2,8 +2,9 @@
 
 import { categoryAxis, formatValueTip, textStyle, timeAxis, tooltip, valueAxis, type Option } from "../chart/base";
 import type { Palette } from "../chart/palette";
-import { measure, utc } from "../format/format";
-import { withGaps, type Series, type XyPlot } from "./plot";
+import { compact, measure, utc } from "../format/format";
+import { fitOf } from "./fit";
+import { withGaps, type HeatPlot, type Series, type XyPlot } from "./plot";
 
 export function plotOption(plot: XyPlot, palette: Palette): Option {
   const several = plot.series.length > 1;
@@ -39,7 +40,49 @@ export function plotOption(plot: XyPlot, palette: Palette): Option {
       nameGap: 10,
       nameTextStyle: { ...textStyle(palette), color: palette.ink3, align: "left" },
     },
-    series: plot.series.map((series, index) => drawn(plot, series, colour(palette, several, index))),
+    series: [...plot.series.map((series, index) => drawn(plot, series, colour(palette, several, index))), ...fitted(plot, palette)],
+  };
+}
+
+/** The line of best fit through all points of a scatter, with how well it fits. */
+function fitted(plot: XyPlot, palette: Palette): object[] {
+  if (!plot.fit || plot.axis === "category") return [];
+  const points = plot.series.flatMap((series) => series.points).flatMap(([x, y]): [number, number][] => (y === null ? [] : [[Number(x), y]]));
+  const fit = fitOf(points);
+  if (fit === null) return [];
+  const [from, to] = fit.points;
+  const label = { show: true, position: "insideEndTop", color: palette.ink2, fontFamily: palette.font, formatter: `R² ${fit.r2.toFixed(2)}` };
+  const line = { symbol: "none", silent: true, animation: false, lineStyle: { color: palette.ink2, width: 2, type: "dashed" }, label, data: [[{ coord: from }, { coord: to }]] };
+  return [{ name: "best fit", type: "scatter", data: [], markLine: line }];
+}
+
+/** A heat map: the more, the stronger. */
+export function heatOption(plot: HeatPlot, palette: Palette): Option {
+  const values = plot.cells.map(([, , value]) => value);
+  return {
+    textStyle: textStyle(palette),
+    grid: { left: 4, right: 14, top: 10, bottom: 46, containLabel: true },
+    tooltip: {
+      ...tooltip(palette, "item"),
+      renderMode: "richText",
+      formatter: ({ value: [x, y, value] }: { value: [number, number, number] }) => `${plot.x.name}  ${plot.columns[x] ?? ""}\n${plot.y.name}  ${plot.lines[y] ?? ""}\n${plot.value.name}  ${measure(value)}`,
+    },
+    xAxis: { ...categoryAxis(palette, plot.columns), name: plot.x.name, nameLocation: "middle", nameGap: 24, nameTextStyle: { ...textStyle(palette), color: palette.ink3 } },
+    yAxis: { ...categoryAxis(palette, plot.lines), axisLine: { show: false } },
+    visualMap: {
+      min: Math.min(...values, 0),
+      max: Math.max(...values, 1),
+      calculable: false,
+      orient: "horizontal",
+      left: "center",
+      bottom: 0,
+      itemHeight: 120,
+      itemWidth: 8,
+      textStyle: textStyle(palette),
+      text: [compact(Math.max(...values, 1)), compact(Math.min(...values, 0))],
+      inRange: { color: [palette.surface, palette.flow] },
+    },
+    series: [{ type: "heatmap", data: plot.cells, itemStyle: { borderColor: palette.surface, borderWidth: 1 }, emphasis: { itemStyle: { borderColor: palette.ink } } }],
   };
 }
 

@@ -24,10 +24,24 @@ export interface XyPlot {
   series: Series[];
   /** Series left out because there were more than `MOST_SERIES`. */
   leftOut: number;
+  /** Whether a line of best fit is drawn through the points. */
+  fit: boolean;
+}
+
+export interface HeatPlot {
+  x: Column;
+  y: Column;
+  value: Column;
+  /** Names of both axes, in the order in which the rows have them. */
+  columns: string[];
+  lines: string[];
+  /** Column, line, value. */
+  cells: [number, number, number][];
 }
 
 export type Plot =
   | { kind: "xy"; plot: XyPlot }
+  | { kind: "heat"; plot: HeatPlot }
   | { kind: "number"; label: string; value: unknown; column: Column }
   | { kind: "table" }
   | { kind: "empty" }
@@ -41,6 +55,8 @@ export function plotOf(chart: ChartInfo | null, result: Result): Plot {
       return { kind: "table" };
     case "number":
       return numberPlot(chart, result);
+    case "heatmap":
+      return heatPlot(chart, result);
     case "line":
     case "area":
     case "bar":
@@ -57,6 +73,28 @@ function numberPlot(chart: ChartInfo | null, result: Result): Plot {
   const column = result.columns[at ?? 0];
   if (at === null || column === undefined) return { kind: "misfit", why: `the view has no column \`${name ?? "of numbers"}\`` };
   return { kind: "number", label: column.name, value: result.rows[0]?.[at] ?? null, column };
+}
+
+function heatPlot(chart: ChartInfo | null, result: Result): Plot {
+  const wanted = [chart?.x, chart?.y, chart?.value].map((name) => ({ name: name ?? "", at: name === null || name === undefined ? null : indexOf(result, name) }));
+  const missing = wanted.find(({ at }) => at === null);
+  const [x, y, value] = wanted.map(({ at }) => result.columns[at ?? -1]);
+  if (missing !== undefined || x === undefined || y === undefined || value === undefined) return { kind: "misfit", why: `the view has no column \`${missing?.name ?? ""}\`` };
+  const [xAt, yAt, valueAt] = wanted.map(({ at }) => at ?? 0) as [number, number, number];
+  const columns = axisNames(result, xAt, x);
+  const lines = axisNames(result, yAt, y);
+  const cells = result.rows.flatMap((row): [number, number, number][] => {
+    const number = numberOf(row[valueAt]);
+    return number === null ? [] : [[columns.indexOf(cell(row[xAt], x)), lines.indexOf(cell(row[yAt], y)), number]];
+  });
+  return { kind: "heat", plot: { x, y, value, columns, lines, cells } };
+}
+
+/** Numbers and times in their order, all else as the rows have it. */
+function axisNames(result: Result, at: number, column: Column): string[] {
+  const values = result.rows.map((row) => row[at]);
+  if (column.kind === "number" || column.kind === "time") values.sort((left, right) => (numberOf(left) ?? 0) - (numberOf(right) ?? 0));
+  return [...new Set(values.map((value) => cell(value, column)))];
 }
 
 function xyPlot(kind: ChartKind, chart: ChartInfo | null, result: Result): Plot {
@@ -76,7 +114,7 @@ function xyPlot(kind: ChartKind, chart: ChartInfo | null, result: Result): Plot 
   const largest = [...all].sort((left, right) => weight(right) - weight(left)).slice(0, MOST_SERIES);
   const series = all.filter((one) => largest.includes(one));
   const categories = axis === "category" ? [...new Set(series.flatMap((one) => one.points.map(([at]) => String(at))))] : [];
-  return { kind: "xy", plot: { kind, x, y, axis, categories, series, leftOut: all.length - series.length } };
+  return { kind: "xy", plot: { kind, x, y, axis, categories, series, leftOut: all.length - series.length, fit: kind === "scatter" && chart?.fit === true } };
 }
 
 function group(result: Result, at: { x: number; y: number; series: number }, axis: XyPlot["axis"], yName: string): Series[] {

@@ -96,3 +96,17 @@ describe("a view's plot", () => {
     expect(plotOf(chart("line"), resultFromJson(COLUMNS, []))).toEqual({ kind: "empty" });
   });
 });
+
+describe("a heat map", () => {
+  const HEAT = [{ name: "hour", data_type: "Int64" }, { name: "day", data_type: "Utf8" }, { name: "rows", data_type: "Int64" }];
+  const chartOf = (value: string): ChartInfo => ({ kind: "heatmap", x: "hour", y: "day", series: null, value });
+
+  it("puts numbers of an axis in their order, and texts as the rows have them", () => {
+    const plot = plotOf(chartOf("rows"), resultFromJson(HEAT, [[11, "Tue", 3], [2, "Mon", 4], [2, "Tue", null]]));
+    expect(plot).toMatchObject({ kind: "heat", plot: { columns: ["2", "11"], lines: ["Tue", "Mon"], cells: [[1, 0, 3], [0, 1, 4]] } });
+  });
+
+  it("says which column is missing", () => {
+    expect(plotOf(chartOf("trips"), resultFromJson(HEAT, [[1, "Mon", 1]]))).toEqual({ kind: "misfit", why: "the view has no column `trips`" });
+  });
+});

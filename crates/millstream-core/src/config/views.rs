@@ -8,11 +8,12 @@ use crate::status::ChartInfo;
 /// Names that queries already know.
 const TABLES: [&str; 4] = ["live", "archive", "events", "rejects"];
 const NAME_FORM: &str = "a letter or `_`, then letters, digits, `_`";
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("line", "line"),
     ("bar", "bar"),
     ("area", "area"),
     ("scatter", "scatter"),
+    ("heatmap", "heatmap"),
     ("table", "table"),
     ("number", "number"),
 ];
@@ -67,9 +68,10 @@ fn read_chart(mut section: Section<'_>) -> Option<ChartInfo> {
     let words = KINDS.map(|(word, _)| word).join(", ");
     let kind = section.require("kind", &words).and_then(|item| item.choice("kind of chart", &KINDS));
     let (needs, takes_none): (&[&'static str], &[&str]) = match kind {
-        Some("table") => (&[], &["x", "y", "series"]),
-        Some("number") => (&["y"], &["x", "series"]),
-        Some(_) => (&["x", "y"], &[]),
+        Some("table") => (&[], &["x", "y", "series", "value"]),
+        Some("number") => (&["y"], &["x", "series", "value"]),
+        Some("heatmap") => (&["x", "y", "value"], &["series"]),
+        Some(_) => (&["x", "y"], &["value"]),
         None => (&[], &[]),
     };
     let mut column = |key: &'static str| {
@@ -80,7 +82,13 @@ fn read_chart(mut section: Section<'_>) -> Option<ChartInfo> {
         }
         item.filled_text().map(|text| text.value)
     };
-    let (x, y, series) = (column("x"), column("y"), column("series"));
+    let (x, y, series, value) = (column("x"), column("y"), column("series"), column("value"));
+    let fit = section.take("fit").and_then(|item| {
+        if kind.is_some_and(|kind| kind != "scatter") {
+            item.mistake("only a chart with `kind = \"scatter\"` has a `fit`; leave one of them out".to_owned(), None);
+        }
+        item.boolean()
+    });
     section.finish();
-    Some(ChartInfo { kind: kind?.to_owned(), x, y, series })
+    Some(ChartInfo { kind: kind?.to_owned(), x, y, series, value, fit: fit.unwrap_or_default() })
 }

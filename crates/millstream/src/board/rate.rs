@@ -75,7 +75,8 @@ impl Latencies {
         self.0.push_back((Instant::now(), micros));
     }
 
-    fn quantiles(&self) -> (Option<f64>, Option<f64>) {
+    /// Median and 99th percentile of the last minute, seconds.
+    pub(super) fn quantiles(&self) -> (Option<f64>, Option<f64>) {
         let now = Instant::now();
         let recent = self.0.iter().filter(|(at, _)| now.duration_since(*at) <= LATENCY_SPAN);
         let mut sorted: Vec<i64> = recent.map(|(_, micros)| *micros).collect();

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
@@ -11,6 +12,7 @@ use object_store::ObjectStore;
 
 use super::batch::BatchCleaner;
 use super::{CleanError, CleanedBatch, Cleaner, Engine, Job, SplitEvent};
+use crate::board::gauges::{Gauges, Step};
 use crate::source::SourceError;
 use crate::source::read::{self, OpenFile};
 use crate::stop::{Phase, StopToken};
@@ -27,6 +29,8 @@ pub(crate) struct DataFusionCleaner {
     pub(crate) batch_rows: NonZeroUsize,
     /// Bytes past which a batch is cut.
     pub(crate) batch_bytes: u64,
+    /// Hears what is at work and how long it takes.
+    pub(crate) gauges: Arc<Gauges>,
 }
 
 #[async_trait]
@@ -67,10 +71,16 @@ impl DataFusionCleaner {
         let batch_rows = self.rows_of_a_batch(job);
         let mut rows = read::rows(Arc::clone(&self.store), &job.split, &job.plan.source_columns(), batch_rows)?;
         let mut expected = job.split.rows.start;
+        let at_work = self.gauges.split(&job.split.file.found.file, job.split.rows.clone());
+        let mut began = Instant::now();
         while let Some(next) = rows.next().await {
             let (first_row, raw) = next?;
+            self.gauges.took(Step::Read, began.elapsed());
             expected += raw.num_rows() as u64;
+            began = Instant::now();
             let cleaned = rules.clean(first_row, &raw)?;
+            self.gauges.took(Step::Clean, began.elapsed());
+            at_work.reached(expected);
             if sends
                 && job
                     .batches
@@ -80,6 +90,7 @@ impl DataFusionCleaner {
             {
                 return Ok(());
             }
+            began = Instant::now();
         }
         if expected != job.split.rows.end {
             let reason = format!("its footer tells of {} rows, and it ended at row {expected}", job.split.rows.end);

@@ -58,7 +58,8 @@ pub(super) fn parity(config: &Config, options: Options, terminal: &Terminal) -> 
     };
     let spark = SparkCleaner::new(spark, place).map_err(|error| Failure::Refused(chain(&error)))?;
     let (batch_rows, batch_bytes) = (config.batch_rows(), config.stream.batch_bytes);
-    let datafusion = DataFusionCleaner { store: listing.store(), batch_rows, batch_bytes };
+    let datafusion =
+        DataFusionCleaner { store: listing.store(), batch_rows, batch_bytes, gauges: std::sync::Arc::default() };
     let engines = Engines { datafusion: Arc::new(datafusion), spark: Arc::new(spark) as Arc<dyn Cleaner> };
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("millstream-work").enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("starting the threads that clean: {error}")))?;

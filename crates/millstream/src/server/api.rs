@@ -66,12 +66,26 @@ impl App {
     }
 
     async fn query(&self, sql: &str, limit: Option<usize>, form: Form) -> Result<Response, ApiError> {
+        self.query_as_of(sql, limit, None, form).await
+    }
+
+    /// Over the archive as it was at a version, where one is named.
+    async fn query_as_of(
+        &self,
+        sql: &str,
+        limit: Option<usize>,
+        version: Option<u64>,
+        form: Form,
+    ) -> Result<Response, ApiError> {
         let pipeline = self.pipeline()?;
         let limit = limit.unwrap_or(self.query_rows).min(self.query_rows);
         let result = {
             let closed = |_| ApiError::internal("the server is stopping".to_owned());
             let _place = self.queries.acquire().await.map_err(closed)?;
-            pipeline.queries.run(sql, limit).await?
+            match version {
+                Some(version) => pipeline.queries.run_as_of(sql, version, limit).await?,
+                None => pipeline.queries.run(sql, limit).await?,
+            }
         };
         answer(&result, form)
     }
@@ -154,6 +168,8 @@ pub(super) async fn view_data(
 struct SqlRequest {
     sql: String,
     limit: Option<usize>,
+    /// The archive as it was at this version.
+    version: Option<u64>,
 }
 
 /// The rows of a statement that only reads.
@@ -167,7 +183,7 @@ pub(super) async fn sql(
         let text = format!("the body is not `{{\"sql\": \"SELECT …\", \"limit\": 100}}`: {error}");
         ApiError::new(StatusCode::BAD_REQUEST, text)
     })?;
-    app.query(&request.sql, request.limit, Form::wanted(&headers)).await
+    app.query_as_of(&request.sql, request.limit, request.version, Form::wanted(&headers)).await
 }
 
 /// A route that is there, with a method that it does not have.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::rows::{heads, rows};
 use super::{App, Stopping, stop_told};
+use crate::clock::now_micros;
 use crate::pipeline::Running;
 use crate::view::QueryResult;
 
@@ -114,6 +115,10 @@ pub(super) async fn run(app: Arc<App>) {
         tokio::select! {
             () = stop_told(app.stop.clone(), Stopping::Feed) => break,
             _ = ticks.tick() => {}
+        }
+        let now = now_micros();
+        if app.history.is_due(now) {
+            app.history.take(&running.board.status(), now);
         }
         if app.feed.listeners() == 0 {
             app.feed.clear();

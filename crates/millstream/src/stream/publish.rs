@@ -24,6 +24,7 @@ use self::in_flight::{InFlight, Interrupted, landed};
 use self::rows::{Form, Parts};
 use super::{Append, Applied, AppliedRecord, Log, NewRecord, PublisherId};
 use crate::board::Board;
+use crate::board::gauges::Step;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
 use crate::source::find::Accept;
 use crate::source::plan::{Start, Work};
@@ -207,8 +208,11 @@ impl Publisher {
         };
         let records = append.records.iter().map(describe).collect();
         let applied = Applied { files: append.files.clone(), records, dedup_keys };
+        let gauges = Arc::clone(self.board.gauges());
         let task = tokio::spawn(async move {
+            let began = Instant::now();
             log.append(append).await?;
+            gauges.took(Step::Append, began.elapsed());
             for (reply, files) in replies {
                 // A finder that is gone needs no answer.
                 let _ = reply.send(files);

@@ -103,7 +103,11 @@ fn named(name: &str) -> Expr {
 }
 
 /// Columns of the archive, then those that only segments have; the partition column is the archive's own.
-fn merged_schema(archived: Option<&Arc<ArchivedTable>>, segments: &[Arc<Segment>], topic: Topic) -> SchemaRef {
+pub(super) fn merged_schema(
+    archived: Option<&Arc<ArchivedTable>>,
+    segments: &[Arc<Segment>],
+    topic: Topic,
+) -> SchemaRef {
     let mut fields: Vec<Arc<Field>> = Vec::new();
     let mut add = |field: &Field| {
         let known = fields.iter().any(|known| known.name() == field.name());

@@ -169,6 +169,10 @@ fn the_page_is_served_for_paths_of_its_own_or_tells_how_to_build_it() {
         } else {
             assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-cache")), "{path}");
             assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+            assert_eq!(answer.header("content-encoding"), None);
+            let headers = [("Host", run.host()), ("Accept-Encoding", "br, gzip;q=0.8")];
+            let small = request(&run, "GET", path, &headers, "");
+            assert_eq!((small.header("content-encoding"), &small.body[..2]), (Some("gzip"), &[0x1f, 0x8b][..]), "{path}");
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod commands;
 mod demo;
+mod details;
 mod http;
 mod program;
 mod source;

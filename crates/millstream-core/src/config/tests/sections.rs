@@ -319,12 +319,12 @@ chart = { kind = \"pie\", hue = \"red\" }
     19 | [[view]]
        | ^^^^^^^^
 
-    pipeline.toml:20:18: view[4].chart.kind: unknown kind of chart `pie`; allowed: line, bar, area, scatter, table, number
+    pipeline.toml:20:18: view[4].chart.kind: unknown kind of chart `pie`; allowed: line, bar, area, scatter, heatmap, table, number
        |
     20 | chart = { kind = "pie", hue = "red" }
        |                  ^^^^^
 
-    pipeline.toml:20:25: view[4].chart.hue: unknown key; allowed: kind, x, y, series
+    pipeline.toml:20:25: view[4].chart.hue: unknown key; allowed: kind, x, y, series, value, fit
        |
     20 | chart = { kind = "pie", hue = "red" }
        |                         ^^^
@@ -363,10 +363,35 @@ chart = { x = \"hour\" }
     13 | chart = { kind = "number", x = "hour" }
        |                                ^^^^^^
 
-    pipeline.toml:17:9: view[2].chart.kind: missing, and needed; allowed: line, bar, area, scatter, table, number
+    pipeline.toml:17:9: view[2].chart.kind: missing, and needed; allowed: line, bar, area, scatter, heatmap, table, number
        |
     17 | chart = { x = "hour" }
        |         ^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_heat_map_has_a_value_and_only_a_scatter_has_a_fit() {
+    let text = "
+[[view]]
+name = \"a\"
+sql = \"SELECT 1\"
+chart = { kind = \"heatmap\", x = \"day\", y = \"hour\" }
+[[view]]
+name = \"b\"
+sql = \"SELECT 1\"
+chart = { kind = \"line\", x = \"day\", y = \"rows\", fit = true }
+";
+    assert_snapshot!(errors_after_least(text), @r#"
+    pipeline.toml:9:9: view[0].chart.value: missing, and needed; allowed: a column of the view
+      |
+    9 | chart = { kind = "heatmap", x = "day", y = "hour" }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    pipeline.toml:13:55: view[1].chart.fit: only a chart with `kind = "scatter"` has a `fit`; leave one of them out
+       |
+    13 | chart = { kind = "line", x = "day", y = "rows", fit = true }
+       |                                                       ^^^^
     "#);
 }
 

@@ -27,6 +27,7 @@ fn status() -> Status {
         archive: ArchiveStatus { version: Some(3), ..ArchiveStatus::default() },
         rejects_by_rule: vec![RuleCount { rule: "fare".to_owned(), rows: 5 }],
         freshness: Freshness { p50_seconds: Some(0.25), ..Freshness::default() },
+        latencies: Vec::new(),
         messages: Vec::new(),
     }
 }

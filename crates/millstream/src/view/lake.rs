@@ -1,0 +1,182 @@
+//! What the archive's own Delta log tells: versions and what each changed, files, partitions; and queries as of a version.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datafusion::prelude::SessionContext;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use futures::TryStreamExt;
+use millstream_core::detail::{ArchiveChange, ArchiveDetail, ArchiveFile, ArchivePartition, RuleInfo};
+use millstream_core::status::ColumnInfo;
+use serde_json::Value;
+
+use super::{Queries, QueryError, QueryResult};
+use crate::archive::PARTITION_COLUMN;
+use crate::clock::rfc3339;
+
+/// Versions that are told, newest first.
+const VERSIONS: usize = 500;
+
+/// Files that are told, newest first.
+const FILES: usize = 1000;
+
+/// Name of the only partition of a table that has none.
+const WHOLE: &str = "all rows";
+
+impl Queries {
+    /// Versions, partitions and files of the archive; empty before the first version.
+    pub(crate) async fn archive_detail(&self) -> Result<ArchiveDetail, QueryError> {
+        let Some(archived) = self.live.snapshot().archive.rows else { return Ok(ArchiveDetail::default()) };
+        self.on_runtime(async move {
+            let mut detail = files(&archived.table)?;
+            detail.version = Some(archived.version);
+            detail.rows = archived.rows;
+            detail.columns = archived
+                .provider
+                .schema()
+                .fields()
+                .iter()
+                .filter(|field| field.name() != PARTITION_COLUMN)
+                .map(|field| ColumnInfo {
+                    name: field.name().clone(),
+                    data_type: field.data_type().to_string(),
+                    nullable: field.is_nullable(),
+                })
+                .collect();
+            let commits: Vec<_> = archived.table.history(Some(VERSIONS)).try_collect().await?;
+            let mut version = archived.version;
+            for commit in commits {
+                detail.versions.push(change(version, &commit));
+                version = version.saturating_sub(1);
+            }
+            Ok::<_, DeltaTableError>(detail)
+        })
+        .await
+    }
+
+    /// Runs one statement over the archive as it was at a version; `archive` is the only table there is then.
+    pub(crate) async fn run_as_of(&self, sql: &str, version: u64, limit: usize) -> Result<QueryResult, QueryError> {
+        let newest = self.live.snapshot().archive.rows;
+        let Some(newest) = newest.filter(|newest| version <= newest.version) else {
+            return Err(QueryError::Refused(format!("the archive has no version {version} yet")));
+        };
+        let limit = limit.min(self.config.limits.query_rows.get());
+        let timeout = self.config.limits.query_timeout;
+        let this = self.clone();
+        let sql = sql.to_owned();
+        self.on_runtime(async move {
+            let work = async {
+                let gone = |error: DeltaTableError| {
+                    QueryError::Refused(format!("version {version} of the archive cannot be read any more: {error}"))
+                };
+                let builder = DeltaTableBuilder::from_url(newest.table.table_url().clone()).map_err(gone)?;
+                let table = builder.with_version(version).load().await.map_err(gone)?;
+                let context = SessionContext::new_with_config_rt(Self::session(), this.runtime.clone());
+                table.update_datafusion_session(&context.state()).map_err(gone)?;
+                context.register_table("archive", table.table_provider().await.map_err(QueryError::from)?)?;
+                this.collect_in(&context, &sql, limit).await.map_err(only_archive)
+            };
+            tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
+        })
+        .await
+    }
+
+    /// The rules of the pipeline file.
+    pub(crate) fn rules(&self) -> Vec<RuleInfo> {
+        self.config.clean.rules.iter().map(RuleInfo::from).collect()
+    }
+}
+
+/// A table that is not there is the likeliest mistake.
+fn only_archive(error: QueryError) -> QueryError {
+    match error {
+        QueryError::Refused(text) if text.contains("not found") && text.contains("table") => {
+            QueryError::Refused(format!("{text}. As of a version there is only the table `archive`"))
+        }
+        error @ (QueryError::Refused(_)
+        | QueryError::TimedOut(_)
+        | QueryError::TooLarge(_)
+        | QueryError::Stopping
+        | QueryError::Failed(_)) => error,
+    }
+}
+
+impl From<DeltaTableError> for QueryError {
+    fn from(error: DeltaTableError) -> Self {
+        Self::Failed(format!("reading the Delta log: {error}"))
+    }
+}
+
+fn files(table: &DeltaTable) -> Result<ArchiveDetail, DeltaTableError> {
+    let mut detail = ArchiveDetail::default();
+    let mut partitions: BTreeMap<String, ArchivePartition> = BTreeMap::new();
+    let files = table.snapshot()?.log_data();
+    for file in files.iter() {
+        let partition = file
+            .partition_values_map()
+            .into_iter()
+            .find(|(name, _)| name == PARTITION_COLUMN)
+            .map_or_else(|| WHOLE.to_owned(), |(_, value)| value.unwrap_or_else(|| "none".to_owned()));
+        let told = ArchiveFile {
+            path: file.path().into_owned(),
+            partition: partition.clone(),
+            rows: file.num_records().map(|rows| rows as u64),
+            bytes: u64::try_from(file.size()).unwrap_or(0),
+            at: rfc3339(file.modification_time().saturating_mul(1000)),
+        };
+        let sums = partitions
+            .entry(partition.clone())
+            .or_insert_with(|| ArchivePartition { partition, ..ArchivePartition::default() });
+        sums.files += 1;
+        sums.rows += told.rows.unwrap_or_default();
+        sums.bytes += told.bytes;
+        detail.bytes += told.bytes;
+        detail.files.push(told);
+    }
+    detail.file_count = detail.files.len() as u64;
+    detail.files.sort_by(|left, right| right.at.cmp(&left.at).then_with(|| left.path.cmp(&right.path)));
+    detail.files.truncate(FILES);
+    detail.partitions = partitions.into_values().collect();
+    Ok(detail)
+}
+
+fn change(version: u64, commit: &deltalake::kernel::CommitInfo) -> ArchiveChange {
+    let number = |key: &str| commit.info.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let operation = commit.operation.clone().unwrap_or_default();
+    let parameters = commit.operation_parameters.as_ref();
+    let columns =
+        if operation == "ADD COLUMN" { parameters.map(added_columns).unwrap_or_default() } else { Vec::new() };
+    ArchiveChange {
+        version,
+        at: rfc3339(commit.timestamp.unwrap_or_default().saturating_mul(1000)),
+        operation,
+        rows: number("millstream.rows"),
+        files: number("millstream.files"),
+        bytes: number("millstream.bytes"),
+        columns,
+    }
+}
+
+/// Names of the columns that a commit added, which stand in it as JSON within JSON.
+fn added_columns(parameters: &HashMap<String, Value>) -> Vec<String> {
+    let fields = match parameters.get("fields") {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+        Some(value) => value.clone(),
+        None => Value::Null,
+    };
+    let names = fields.as_array().into_iter().flatten();
+    names.filter_map(|field| field.get("name").and_then(Value::as_str).map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_columns_are_found_whether_they_stand_as_text_or_not() {
+        let text = HashMap::from([("fields".to_owned(), Value::from(r#"[{"name":"a","type":"long"}]"#))]);
+        assert_eq!(added_columns(&text), ["a"]);
+        let plain = HashMap::from([("fields".to_owned(), serde_json::json!([{ "name": "b" }]))]);
+        assert_eq!(added_columns(&plain), ["b"]);
+        assert!(added_columns(&HashMap::new()).is_empty());
+    }
+}
