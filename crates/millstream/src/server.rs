@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 mod api;
+mod export;
 mod feed;
 mod guard;
 mod metrics;
@@ -180,6 +181,8 @@ fn router(app: Arc<App>, rules: Guard) -> Router {
         .route("/api/views", get(api::views))
         .route("/api/views/{name}/data", get(api::view_data))
         .route("/api/sql", post(api::sql))
+        .route("/api/sql/export", post(export::export))
+        .route("/api/queries", get(api::queries))
         .route("/api/stream", get(stream::stream))
         .fallback(page::page)
         .method_not_allowed_fallback(api::method_not_allowed)

@@ -39,8 +39,13 @@ pub(crate) fn get(run: &Run, path: &str) -> Answer {
 
 /// `/api/status` of a server; none when it does not answer as it should.
 pub(crate) fn status(host: &str) -> Option<Value> {
+    json_of(host, "/api/status")
+}
+
+/// What a server has at a path; none when it does not answer as it should.
+pub(crate) fn json_of(host: &str, path: &str) -> Option<Value> {
     let mut socket = TcpStream::connect(host).ok()?;
-    write!(socket, "GET /api/status HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+    write!(socket, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
     let mut text = String::new();
     socket.read_to_string(&mut text).ok()?;
     serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
@@ -89,7 +94,8 @@ pub(crate) fn events(run: &Run, enough: impl Fn(&[(String, Value)]) -> bool) -> 
     events
 }
 
-fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
+/// Sends a request; the answer is what is read from the connection.
+pub(crate) fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
     let mut socket = TcpStream::connect(run.host()).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
