@@ -88,6 +88,7 @@ TEST = [
     Step("sync", "appends are on disk before they are acknowledged", python("tests/sync_test.py"), unittest_counts, only_on="linux"),
     Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
+    Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
     Step("kafka-readers", "other programs read the topics meanwhile", python("tests/kafka_consumer_test.py"), unittest_counts),
     Step("kafka-publishers", "publishers that share files", python("tests/kafka_publishers_test.py"), unittest_counts),

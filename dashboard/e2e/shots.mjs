@@ -18,7 +18,7 @@ const SHAPES = [
   { name: "phone-light", theme: "light", width: 390, height: 844 },
   { name: "phone-dark", theme: "dark", width: 390, height: 844 },
 ];
-const PAGES = ["/flow", "/live", "/archive", "/rejects", "/views"];
+const PAGES = ["/flow", "/live", "/archive", "/rejects", "/views", "/explore", "/sql"];
 
 const browser = await launch();
 await mkdir(directory, { recursive: true });

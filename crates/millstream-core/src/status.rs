@@ -413,12 +413,57 @@ pub struct ColumnInfo {
 /// One table, as `/api/tables` gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableInfo {
-    /// `live`, `archive`, `events`, `rejects` or the name of a view.
+    /// `live`, `archive`, `unarchived`, `events`, `rejects` or the name of a view.
     pub name: String,
     /// `table` or `view`.
     pub kind: String,
     /// Its columns.
     pub columns: Vec<ColumnInfo>,
+    /// The column by which its rows stand in time: `source.event_time`, or `ingested_at` without one. None for a view.
+    pub time: Option<String>,
+}
+
+/// What queries do, and what they may, as `/api/queries` gives it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueriesInfo {
+    /// Those that run, the longest first.
+    pub running: Vec<RunningQuery>,
+    /// How the others ended, since the process started.
+    pub ended: EndedQueries,
+    /// Memory that they hold, bytes.
+    pub memory_bytes: u64,
+    /// Most memory of all queries: their share of `limits.memory`, bytes.
+    pub memory_limit_bytes: u64,
+    /// `limits.query_rows`.
+    pub most_rows: u64,
+    /// `limits.query_timeout`, seconds.
+    pub most_seconds: f64,
+}
+
+/// A query that runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunningQuery {
+    /// Its statement; a long one is cut.
+    pub sql: String,
+    /// Since it began, seconds.
+    pub seconds: f64,
+}
+
+/// Queries of this process by how they ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedQueries {
+    /// Their rows were handed on.
+    pub answered: u64,
+    /// The statement was wrong, or more than a reading one.
+    pub refused: u64,
+    /// Longer than `limits.query_timeout`.
+    pub timed_out: u64,
+    /// Over the share of memory, or an export over its bounds.
+    pub too_large: u64,
+    /// Whoever asked went away, or the process stopped.
+    pub cancelled: u64,
+    /// Reading failed.
+    pub failed: u64,
 }
 
 /// One view, as `/api/views` gives it.

@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 mod api;
 mod details;
+mod export;
 mod feed;
 mod guard;
 mod history;
@@ -186,6 +187,8 @@ fn router(app: Arc<App>, rules: Guard) -> Router {
         .route("/api/views", get(api::views))
         .route("/api/views/{name}/data", get(api::view_data))
         .route("/api/sql", post(api::sql))
+        .route("/api/sql/export", post(export::export))
+        .route("/api/queries", get(api::queries))
         .route("/api/stream", get(stream::stream))
         .route("/api/history", get(details::history))
         .route("/api/profile", get(details::profile))

@@ -5,29 +5,43 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
 
+mod activity;
+mod cooperative;
+pub(crate) mod explain;
 mod lake;
 mod profile;
 mod provider;
 pub(crate) mod row;
 mod tables;
+pub(crate) mod take;
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use millstream_core::config::Config;
-use millstream_core::status::{ChartInfo, ColumnInfo, TableInfo, ViewInfo};
+use millstream_core::record::INGESTED_AT;
+use millstream_core::status::{ChartInfo, ColumnInfo, QueriesInfo, TableInfo, ViewInfo};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tracing::debug;
 
+use self::activity::Activity;
+use self::cooperative::with_pauses;
+use self::explain::{Place, explain};
+use self::take::{Keep, Take};
 use crate::table::LiveTable;
 
 /// Name of the view that a pipeline without views has.
@@ -37,8 +51,11 @@ const STANDARD_VIEW: &str = "rows_per_minute";
 const STANDARD_SQL: &str =
     "SELECT date_bin(interval '1 minute', ingested_at) AS minute, count(*) AS rows FROM live GROUP BY 1 ORDER BY 1";
 
+/// How long after its time a query is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Tables that are always there.
-const TABLES: [&str; 4] = ["live", "archive", "events", "rejects"];
+const TABLES: [&str; 5] = ["live", "archive", "unarchived", "events", "rejects"];
 
 /// Runs queries; cheap to clone.
 #[derive(Debug, Clone)]
@@ -50,6 +67,9 @@ pub(crate) struct Queries {
     views: Arc<Vec<ViewInfo>>,
     /// Whether every partition is received here: otherwise rows would be missing without a word.
     is_whole: bool,
+    /// Most memory of all queries, bytes.
+    memory: usize,
+    activity: Arc<Activity>,
 }
 
 /// What a query gave.
@@ -63,20 +83,30 @@ pub(crate) struct QueryResult {
     pub(crate) truncated: bool,
     /// How long it took.
     pub(crate) elapsed: Duration,
+    /// The share of memory that the rows hold; hold it for as long as them.
+    pub(crate) memory: Option<Arc<MemoryReservation>>,
 }
 
 /// Why a query gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
     /// The user's mistake: syntax, unknown names, or a statement that writes. HTTP 400.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{text}")]
+    Refused {
+        /// What is wrong.
+        text: String,
+        /// Where in the SQL, if that is known.
+        place: Option<Place>,
+    },
     /// It ran longer than `limits.query_timeout`. HTTP 408.
     #[error("the query took longer than {0:?}; narrow it or raise `limits.query_timeout`")]
     TimedOut(Duration),
     /// It wanted more memory than queries may take. HTTP 413.
     #[error("the query needs more memory than its share of `limits.memory`: {0}")]
     TooLarge(String),
+    /// It has more rows or bytes than may leave at once. HTTP 413.
+    #[error("{0}")]
+    TooLong(String),
     /// The process ends. HTTP 503.
     #[error("the pipeline is stopping")]
     Stopping,
@@ -97,25 +127,53 @@ impl Queries {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc();
         let runtime = runtime.map_err(|error| QueryError::Failed(error.to_string()))?;
         let views = Arc::new(views(&config));
-        Ok(Self { config, live, runtime, on, views, is_whole })
+        Ok(Self { config, live, runtime, on, views, is_whole, memory, activity: Arc::default() })
     }
 
     /// Runs one statement that only reads; at most `limit` rows come back (and never more than `limits.query_rows`).
+    ///
+    /// Cancel safe: the work ends soon after the future is dropped.
     pub(crate) async fn run(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
-        if !self.is_whole {
-            return Err(QueryError::Refused(
-                "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`".to_owned(),
-            ));
-        }
+        let started = Instant::now();
         let limit = limit.min(self.config.limits.query_rows.get());
+        let kept = self.run_into(sql, Keep::first(limit, &self.runtime.memory_pool)).await?;
+        kept.result(started)
+    }
+
+    /// Runs one statement that only reads, and hands its rows on as they come. Cancel safe as [`Self::run`].
+    pub(crate) async fn run_into<T: Take>(&self, sql: &str, mut taker: T) -> Result<T, QueryError> {
+        if !self.is_whole {
+            let text = "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`";
+            return Err(QueryError::refused(text.to_owned()));
+        }
         let timeout = self.config.limits.query_timeout;
         let this = self.clone();
         let sql = sql.to_owned();
-        self.on_runtime(async move {
-            let work = this.collect(&sql, limit);
-            tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
-        })
-        .await
+        let answer = self.on_runtime(async move {
+            let place = this.activity.begin(&sql);
+            let work = async {
+                Self::hand_on(&this.context(&sql).await?, &sql, &mut taker).await?;
+                Ok(taker)
+            };
+            let result = tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)));
+            place.end(&result);
+            result
+        });
+        // Work that does not pause does not hear the time-out above: whoever asked need not wait for it.
+        tokio::time::timeout(timeout + PATIENCE, answer).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
+    }
+
+    /// What queries do, and what they may.
+    pub(crate) fn info(&self) -> QueriesInfo {
+        let (running, ended) = self.activity.now();
+        QueriesInfo {
+            running,
+            ended,
+            memory_bytes: self.runtime.memory_pool.reserved() as u64,
+            memory_limit_bytes: self.memory as u64,
+            most_rows: self.config.limits.query_rows.get() as u64,
+            most_seconds: self.config.limits.query_timeout.as_secs_f64(),
+        }
     }
 
     /// The newest `limit` rows of `live`, newest first (for the page; not a full scan).
@@ -124,7 +182,7 @@ impl Queries {
         let segments = self.live.newest(limit);
         let newest = self.on_runtime(async move { tables::newest_rows(&segments, limit) }).await;
         let (schema, batches) = newest.map_err(|error| QueryError::Failed(error.to_string()))?;
-        Ok(QueryResult { schema, batches, truncated: false, elapsed: started.elapsed() })
+        Ok(QueryResult { schema, batches, truncated: false, elapsed: started.elapsed(), memory: None })
     }
 
     /// Tables and views with their columns.
@@ -138,7 +196,7 @@ impl Queries {
             for name in names {
                 let Ok(provider) = context.table_provider(name.as_str()).await else {
                     // A view over columns that no row has brought yet.
-                    tables.push(TableInfo { name, kind: "view".to_owned(), columns: Vec::new() });
+                    tables.push(TableInfo { name, kind: "view".to_owned(), columns: Vec::new(), time: None });
                     continue;
                 };
                 let column = |field: &Arc<arrow::datatypes::Field>| ColumnInfo {
@@ -148,11 +206,28 @@ impl Queries {
                 };
                 let kind = if TABLES.contains(&name.as_str()) { "table" } else { "view" };
                 let columns = provider.schema().fields().iter().map(column).collect();
-                tables.push(TableInfo { name, kind: kind.to_owned(), columns });
+                let time = this.time_column(&name);
+                tables.push(TableInfo { name, kind: kind.to_owned(), columns, time });
             }
             Ok::<_, QueryError>(tables)
         })
         .await
+    }
+
+    /// The column by which the rows of a table stand in time.
+    fn time_column(&self, table: &str) -> Option<String> {
+        match table {
+            "rejects" => Some(INGESTED_AT.to_owned()),
+            table if TABLES.contains(&table) => {
+                Some(self.config.source.event_time.clone().unwrap_or_else(|| INGESTED_AT.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where the process keeps its data.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.config.pipeline.data_dir
     }
 
     /// The views of the pipeline file; the standard one (rows per minute) when it has none.
@@ -167,23 +242,23 @@ impl Queries {
     /// Rows of a statement that only reads, in a session that is ready for it.
     async fn collect_in(&self, context: &SessionContext, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
+        let mut kept = Keep::first(limit, &self.runtime.memory_pool);
+        Self::hand_on(context, sql, &mut kept).await?;
+        kept.result(started)
+    }
+
+    async fn hand_on(context: &SessionContext, sql: &str, taker: &mut impl Take) -> Result<(), QueryError> {
         let frame = context.sql_with_options(sql, only_reads()).await?;
-        let mut stream = frame.execute_stream().await?;
-        let schema = stream.schema();
-        let mut batches = Vec::new();
-        let mut left = limit;
-        let mut truncated = false;
+        let task = Arc::new(frame.task_ctx());
+        let plan = with_pauses(frame.create_physical_plan().await?)?;
+        let mut stream = execute_stream(plan, task)?;
+        taker.begin(&stream.schema())?;
         while let Some(batch) = stream.next().await {
-            let batch = batch?;
-            if batch.num_rows() > left {
-                truncated = true;
-                batches.push(batch.slice(0, left));
+            if !taker.rows(&batch?)? {
                 break;
             }
-            left -= batch.num_rows();
-            batches.push(batch);
         }
-        Ok(QueryResult { schema, batches, truncated, elapsed: started.elapsed() })
+        Ok(())
     }
 
     /// How every query runs.
@@ -191,6 +266,7 @@ impl Queries {
         SessionConfig::new()
             .with_information_schema(true)
             .with_target_partitions(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+            .set_bool("datafusion.sql_parser.collect_spans", true)
             .set_str("datafusion.execution.time_zone", "+00:00")
     }
 
@@ -229,7 +305,7 @@ impl Queries {
     where
         QueryError: From<E>,
     {
-        match self.on.spawn(work).await {
+        match Work(self.on.spawn(work)).await {
             Ok(result) => result.map_err(QueryError::from),
             Err(error) if error.is_cancelled() => Err(QueryError::Stopping),
             Err(error) => Err(QueryError::Failed(format!("the query ended by a panic: {error}"))),
@@ -242,26 +318,32 @@ fn only_reads() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
+impl QueryError {
+    fn refused(text: String) -> Self {
+        Self::Refused { text, place: None }
+    }
+}
+
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
         explain(&error)
     }
 }
 
-/// Whose fault an error is.
-fn explain(error: &DataFusionError) -> QueryError {
-    let text = error.strip_backtrace();
-    match error.find_root() {
-        DataFusionError::SQL(..)
-        | DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::Diagnostic(..)
-        | DataFusionError::Collection(_)
-        | DataFusionError::ArrowError(..)
-        | DataFusionError::Execution(_) => QueryError::Refused(text),
-        DataFusionError::ResourcesExhausted(_) => QueryError::TooLarge(text),
-        _ => QueryError::Failed(text),
+/// A task whose work ends when nobody waits for it any more.
+struct Work<T>(JoinHandle<T>);
+
+impl<T> Future for Work<T> {
+    type Output = Result<T, tokio::task::JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> Drop for Work<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -1,14 +1,25 @@
 /** Requests to the program, with the token when there is one, and its errors as sentences. */
 
+/** A place in SQL; lines and columns count from 1. */
+export interface SqlPlace {
+  line: number;
+  column: number;
+  end_line: number | null;
+  end_column: number | null;
+}
+
 /** The program answered with an error, or did not answer. */
 export class ApiError extends Error {
   /** 0 when no answer came. */
   readonly status: number;
+  /** Where the SQL is wrong, if that is what is wrong and the program knows. */
+  readonly at: SqlPlace | null;
 
-  constructor(message: string, status: number) {
+  constructor(message: string, status: number, at: SqlPlace | null = null) {
     super(message);
     this.name = "ApiError";
     this.status = status;
+    this.at = at;
   }
 
   get unauthorized(): boolean {
@@ -45,18 +56,18 @@ export class ApiClient {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError("the server cannot be reached", 0);
     }
-    if (!response.ok) throw new ApiError(await errorText(response), response.status);
+    if (!response.ok) throw await errorOf(response);
     return response;
   }
 }
 
-async function errorText(response: Response): Promise<string> {
+async function errorOf(response: Response): Promise<ApiError> {
   const fallback = `the server answered ${response.status} ${response.statusText}`.trim();
   try {
     const body: unknown = await response.json();
-    if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") return body.error;
-    return fallback;
+    if (typeof body !== "object" || body === null || !("error" in body) || typeof body.error !== "string") return new ApiError(fallback, response.status);
+    return new ApiError(body.error, response.status, "at" in body ? (body.at as SqlPlace) : null);
   } catch {
-    return fallback;
+    return new ApiError(fallback, response.status);
   }
 }

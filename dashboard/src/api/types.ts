@@ -237,6 +237,21 @@ export interface TableInfo {
   name: string;
   kind: string;
   columns: ColumnInfo[];
+  /** The column by which its rows stand in time; null for a view. */
+  time: string | null;
+}
+
+/** Body of `/api/queries`. */
+export interface QueriesInfo {
+  /** Those that run, the longest first. */
+  running: { sql: string; seconds: number }[];
+  ended: { answered: number; refused: number; timed_out: number; too_large: number; cancelled: number; failed: number };
+  memory_bytes: number;
+  memory_limit_bytes: number;
+  /** Most rows of an answer. */
+  most_rows: number;
+  /** Longest time of a query. */
+  most_seconds: number;
 }
 
 /** Entry of `/api/views`. */

@@ -39,6 +39,8 @@ export const PAGES: readonly PageEntry[] = [
   { id: "archive", title: "Archive", about: "The Delta Lake table and its versions", key: "a", icon: "archive", group: "watch", onPhone: true, load: () => import("../archive/ArchivePage.svelte") },
   { id: "rejects", title: "Rejects", about: "Rows that broke a rule, and why", key: "r", icon: "rejects", group: "watch", onPhone: true, load: () => import("../rejects/RejectsPage.svelte") },
   { id: "views", title: "Views", about: "The pipeline's own charts, each row once", key: "v", icon: "views", group: "ask", onPhone: false, load: () => import("../views/ViewsPage.svelte") },
+  { id: "explore", title: "Explore", about: "What is in the rows, old and new, each once", key: "e", icon: "explore", group: "ask", onPhone: false, load: () => import("../explore/ExplorePage.svelte") },
+  { id: "sql", title: "SQL", about: "Questions to live rows and archive at once", key: "s", icon: "sql", group: "ask", onPhone: false, load: () => import("../sql/SqlPage.svelte") },
   { id: "row", title: "The way of a row", about: "From its file to the archive, step by step", key: "w", icon: "row", group: null, onPhone: false, load: () => import("../row/RowPage.svelte") },
 ];
 

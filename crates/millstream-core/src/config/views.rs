@@ -6,7 +6,7 @@ use super::reader::{Item, Text};
 use crate::status::ChartInfo;
 
 /// Names that queries already know.
-const TABLES: [&str; 4] = ["live", "archive", "events", "rejects"];
+const TABLES: [&str; 5] = ["live", "archive", "unarchived", "events", "rejects"];
 const NAME_FORM: &str = "a letter or `_`, then letters, digits, `_`";
 const KINDS: [(&str, &str); 7] = [
     ("line", "line"),

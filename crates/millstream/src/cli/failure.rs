@@ -106,10 +106,12 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         let text = chain(&error);
         match error {
-            QueryError::Refused(_) => Self::Refused(text),
-            QueryError::TimedOut(_) | QueryError::TooLarge(_) | QueryError::Stopping | QueryError::Failed(_) => {
-                Self::Failed(text)
-            }
+            QueryError::Refused { .. } => Self::Refused(text),
+            QueryError::TimedOut(_)
+            | QueryError::TooLarge(_)
+            | QueryError::TooLong(_)
+            | QueryError::Stopping
+            | QueryError::Failed(_) => Self::Failed(text),
         }
     }
 }

@@ -8,25 +8,28 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use millstream_core::status::{Ledger, PipelineState, Status, TableInfo, ViewInfo};
+use millstream_core::status::{Ledger, PipelineState, QueriesInfo, Status, TableInfo, ViewInfo};
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 
 use super::answer::{Form, answer};
 use super::{App, metrics as exposition};
 use crate::pipeline::Running;
 use crate::view::QueryError;
+use crate::view::explain::Place;
 
-/// An error as clients see it: a status code and `{"error": "text"}`.
+/// An error as clients see it: a status code and `{"error": "text"}`, with `at` where it is a place in SQL.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
     text: String,
+    place: Option<Place>,
 }
 
 impl ApiError {
     /// An error with this status and text.
     pub(super) fn new(status: StatusCode, text: String) -> Self {
-        Self { status, text }
+        Self { status, text, place: None }
     }
 
     /// Our fault.
@@ -37,7 +40,11 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(serde_json::json!({ "error": self.text }))).into_response();
+        let body = match self.place {
+            Some(place) => serde_json::json!({ "error": self.text, "at": place }),
+            None => serde_json::json!({ "error": self.text }),
+        };
+        let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -47,14 +54,15 @@ impl IntoResponse for ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
+        let text = error.to_string();
         let status = match error {
-            QueryError::Refused(_) => StatusCode::BAD_REQUEST,
+            QueryError::Refused { text, place } => return Self { status: StatusCode::BAD_REQUEST, text, place },
             QueryError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
-            QueryError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            QueryError::TooLarge(_) | QueryError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             QueryError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.to_string())
+        Self::new(status, text)
     }
 }
 
@@ -63,6 +71,11 @@ impl App {
     pub(super) fn pipeline(&self) -> Result<&Running, ApiError> {
         let starting = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting".to_owned());
         self.running.get().ok_or_else(starting)
+    }
+
+    /// A place for a query; waits for one.
+    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.queries.acquire().await.map_err(|_closed| ApiError::internal("the server is stopping".to_owned()))
     }
 
     async fn query(&self, sql: &str, limit: Option<usize>, form: Form) -> Result<Response, ApiError> {
@@ -80,8 +93,7 @@ impl App {
         let pipeline = self.pipeline()?;
         let limit = limit.unwrap_or(self.query_rows).min(self.query_rows);
         let result = {
-            let closed = |_| ApiError::internal("the server is stopping".to_owned());
-            let _place = self.queries.acquire().await.map_err(closed)?;
+            let _place = self.place().await?;
             match version {
                 Some(version) => pipeline.queries.run_as_of(sql, version, limit).await?,
                 None => pipeline.queries.run(sql, limit).await?,
@@ -117,7 +129,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 /// Prometheus text.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let text = exposition::text(&app.pipeline()?.board.status());
+    let pipeline = app.pipeline()?;
+    let text = exposition::text(&pipeline.board.status(), &pipeline.queries.info());
     Ok(([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response())
 }
 
@@ -135,6 +148,11 @@ pub(super) async fn tables(State(app): State<Arc<App>>) -> Result<Json<Vec<Table
 
 pub(super) async fn views(State(app): State<Arc<App>>) -> Result<Json<Vec<ViewInfo>>, ApiError> {
     Ok(Json(app.pipeline()?.queries.views()))
+}
+
+/// What queries do, and what they may.
+pub(super) async fn queries(State(app): State<Arc<App>>) -> Result<Json<QueriesInfo>, ApiError> {
+    Ok(Json(app.pipeline()?.queries.info()))
 }
 
 /// `?limit=n`

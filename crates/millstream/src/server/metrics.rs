@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use millstream_core::status::{PartitionStatus, PipelineState, Status};
+use millstream_core::status::{PartitionStatus, PipelineState, QueriesInfo, Status};
 
 /// Content type of the text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,13 +30,14 @@ enum Type {
 
 /// All metrics of a pipeline. Counters of rows are since the stream began; `process` in the help text means since this
 /// process started.
-pub(super) fn text(status: &Status) -> String {
+pub(super) fn text(status: &Status, queries: &QueriesInfo) -> String {
     let mut text = Exposition { text: String::new(), pipeline: status.pipeline.clone() };
     process(&mut text, status);
     source_and_clean(&mut text, status);
     log(&mut text, status);
     table_and_archive(&mut text, status);
     freshness(&mut text, status);
+    of_queries(&mut text, queries);
     text.text
 }
 
@@ -161,6 +162,29 @@ fn freshness(text: &mut Exposition, status: &Status) {
             }
         }
     }
+}
+
+fn of_queries(text: &mut Exposition, queries: &QueriesInfo) {
+    text.one("millstream_queries_running", Type::Gauge, "Queries that work goes on for.", queries.running.len());
+    text.family("millstream_queries_total", Type::Counter, "Queries of this process, by how they ended.");
+    let ended = &queries.ended;
+    for (end, count) in [
+        ("answered", ended.answered),
+        ("refused", ended.refused),
+        ("timed_out", ended.timed_out),
+        ("too_large", ended.too_large),
+        ("cancelled", ended.cancelled),
+        ("failed", ended.failed),
+    ] {
+        text.sample("millstream_queries_total", &[("end", end)], count);
+    }
+    text.one("millstream_query_memory_bytes", Type::Gauge, "Memory that queries hold.", queries.memory_bytes);
+    text.one(
+        "millstream_query_memory_limit_bytes",
+        Type::Gauge,
+        "Memory that they may hold.",
+        queries.memory_limit_bytes,
+    );
 }
 
 /// The text as it grows; every sample carries the pipeline's name.

@@ -52,6 +52,16 @@ pub(super) fn plain_rows(batch: &RecordBatch) -> Vec<Vec<Value>> {
     (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| cell(column, row)).collect()).collect()
 }
 
+/// The values of a column of a plain type as texts; what is no text is as its JSON.
+pub(super) fn text_cells(array: &ArrayRef) -> Vec<Option<String>> {
+    let text = |row| match cell(array, row) {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Some(value.to_string()),
+    };
+    (0..array.len()).map(text).collect()
+}
+
 /// One value of a column of a plain type.
 fn cell(array: &ArrayRef, row: usize) -> Value {
     if array.is_null(row) {

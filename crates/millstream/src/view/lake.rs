@@ -57,7 +57,7 @@ impl Queries {
     pub(crate) async fn run_as_of(&self, sql: &str, version: u64, limit: usize) -> Result<QueryResult, QueryError> {
         let newest = self.live.snapshot().archive.rows;
         let Some(newest) = newest.filter(|newest| version <= newest.version) else {
-            return Err(QueryError::Refused(format!("the archive has no version {version} yet")));
+            return Err(QueryError::refused(format!("the archive has no version {version} yet")));
         };
         let limit = limit.min(self.config.limits.query_rows.get());
         let timeout = self.config.limits.query_timeout;
@@ -66,7 +66,7 @@ impl Queries {
         self.on_runtime(async move {
             let work = async {
                 let gone = |error: DeltaTableError| {
-                    QueryError::Refused(format!("version {version} of the archive cannot be read any more: {error}"))
+                    QueryError::refused(format!("version {version} of the archive cannot be read any more: {error}"))
                 };
                 let builder = DeltaTableBuilder::from_url(newest.table.table_url().clone()).map_err(gone)?;
                 let table = builder.with_version(version).load().await.map_err(gone)?;
@@ -89,10 +89,11 @@ impl Queries {
 /// A table that is not there is the likeliest mistake.
 fn only_archive(error: QueryError) -> QueryError {
     match error {
-        QueryError::Refused(text) if text.contains("not found") && text.contains("table") => {
-            QueryError::Refused(format!("{text}. As of a version there is only the table `archive`"))
+        QueryError::Refused { text, place } if text.contains("not found") && text.contains("table") => {
+            QueryError::Refused { text: format!("{text}. As of a version there is only the table `archive`"), place }
         }
-        error @ (QueryError::Refused(_)
+        error @ (QueryError::Refused { .. }
+        | QueryError::TooLong(_)
         | QueryError::TimedOut(_)
         | QueryError::TooLarge(_)
         | QueryError::Stopping

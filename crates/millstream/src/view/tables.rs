@@ -1,4 +1,4 @@
-//! The four tables over one snapshot.
+//! The tables over one snapshot.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
 
@@ -23,7 +23,7 @@ use crate::archive::{ArchivedTable, PARTITION_COLUMN};
 use crate::table::Snapshot;
 use crate::table::segment::{Segment, conform, time_type};
 
-/// Registers `live`, `archive`, `events` and `rejects`.
+/// Registers `live`, `archive`, `unarchived`, `events` and `rejects`.
 pub(super) fn register(context: &SessionContext, snapshot: &Snapshot, config: &Config) -> Result<(), DataFusionError> {
     let event_time = config.source.event_time.as_deref();
     let rows = sides(snapshot, Topic::Rows, snapshot.archive.rows.as_ref(), event_time);
@@ -34,6 +34,7 @@ pub(super) fn register(context: &SessionContext, snapshot: &Snapshot, config: &C
     }
     context.register_table("live", Arc::clone(&rows.live))?;
     context.register_table("archive", rows.archive())?;
+    context.register_table("unarchived", Arc::clone(&rows.open))?;
     context.register_table("events", rows.union()?)?;
     context.register_table("rejects", rejects.union()?)?;
     Ok(())

@@ -8,7 +8,7 @@ use arrow::ipc::reader::StreamReader;
 use serde_json::json;
 
 use crate::program::{Pipeline, Run};
-use crate::wire::{events, get, request, sql, status};
+use crate::wire::{events, get, json_of, request, send, sql, status};
 
 /// A pipeline with `rows` rows, all of them in the archive.
 fn archived(rows: usize, more: &str) -> (Pipeline, Run) {
@@ -65,6 +65,92 @@ fn sql_answers_as_json_and_as_arrow() {
         .flat_map(|batch| batch.unwrap().column(0).as_primitive::<Int64Type>().values().to_vec())
         .collect();
     assert_eq!(ids, [0, 1, 2]);
+}
+
+#[test]
+fn refused_sql_says_where_it_is_wrong() {
+    let (_pipeline, run) = archived(10, "");
+    let at = |statement: &str| {
+        let answer = sql(&run, statement).json();
+        (answer["at"]["line"].clone(), answer["at"]["column"].clone(), answer["error"].as_str().unwrap().to_owned())
+    };
+    let syntax = at("SELECT id\nFORM events WHERE");
+    assert_eq!(
+        syntax,
+        (json!(2), json!(6), "the SQL cannot be read: Expected: end of statement, found: events".to_owned())
+    );
+    let (line, column, text) = at("SELECT id,\n  nothing FROM events");
+    assert_eq!((line, column), (json!(2), json!(3)));
+    assert!(text.contains("No field named nothing"), "{text}");
+    let (line, column, text) = at("SELECT 1 FROM nowhere");
+    assert_eq!((line, column), (json!(1), json!(15)));
+    assert!(text.contains("nowhere"), "{text}");
+}
+
+#[test]
+fn a_query_whose_client_goes_away_ends() {
+    let (_pipeline, mut run) = archived(2000, "");
+    let host = run.host().to_owned();
+    let long = "SELECT count(*) FROM events a, events b, events c WHERE a.id + b.id + c.id > 1";
+    let body = json!({ "sql": long }).to_string();
+    let socket = send(&run, "POST", "/api/sql", &[("Host", &host)], &body);
+    let queries = || json_of(&host, "/api/queries");
+    run.wait_for("the query to run", || queries().filter(|queries| queries["running"][0]["sql"] == long));
+    drop(socket);
+    let ended = run.wait_for("its end", || queries().filter(|queries| queries["running"] == json!([])));
+    assert_eq!((&ended["ended"]["cancelled"], &ended["ended"]["timed_out"]), (&json!(1), &json!(0)), "{ended}");
+    run.wait_for("its memory", || queries().filter(|queries| queries["memory_bytes"] == 0));
+    let metrics = get(&run, "/metrics").text();
+    for line in [
+        "millstream_queries_running{pipeline=\"trips\"} 0",
+        "millstream_queries_total{pipeline=\"trips\",end=\"cancelled\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[test]
+fn an_export_is_a_whole_file_or_an_error() {
+    let (pipeline, run) = archived(3000, "[limits]\nquery_rows = 10\n");
+    let export = |sql: &str, format: &str| {
+        let body = json!({ "sql": sql, "format": format }).to_string();
+        request(&run, "POST", "/api/sql/export", &[("Host", run.host())], &body)
+    };
+    let csv = export("SELECT id, name, fare FROM events ORDER BY id", "csv");
+    assert_eq!((csv.status, csv.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+    assert_eq!(csv.header("x-millstream-rows"), Some("3000"));
+    assert!(csv.text().starts_with("id,name,fare\n0,trip 0,\n1,trip 1,1.5\n"), "{}", &csv.text()[..100]);
+    assert_eq!(csv.text().lines().count(), 3001);
+    let parquet = export("SELECT * FROM events", "parquet");
+    assert_eq!(parquet.header("content-type"), Some("application/vnd.apache.parquet"));
+    assert_eq!(&parquet.body[parquet.body.len() - 4..], b"PAR1");
+    assert_eq!(export("SELECT nothing FROM events", "csv").status, 400);
+    assert_eq!(export("DROP TABLE events", "csv").status, 400);
+    assert_eq!(export("SELECT 1", "xlsx").status, 400);
+    let too_long = export("SELECT a.id FROM events a, events b, events c", "csv");
+    assert_eq!(too_long.status, 413, "{}", too_long.text());
+    assert!(too_long.text().contains("narrow it with WHERE or LIMIT"), "{}", too_long.text());
+    // Nothing is left of what was made.
+    let names: Vec<_> =
+        std::fs::read_dir(pipeline.data_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".tmp")), "{names:?}");
+}
+
+#[test]
+fn unarchived_and_archive_are_events() {
+    let (_pipeline, run) = archived(10, "");
+    let answer = sql(
+        &run,
+        "SELECT (SELECT count(*) FROM archive) + (SELECT count(*) FROM unarchived), (SELECT count(*) FROM events)",
+    );
+    assert_eq!(answer.json()["rows"], json!([[10, 10]]));
+    let tables = get(&run, "/api/tables").json();
+    let time =
+        |name: &str| tables.as_array().unwrap().iter().find(|table| table["name"] == name).unwrap()["time"].clone();
+    assert_eq!(
+        (time("events"), time("rejects"), time("rows_per_minute")),
+        (json!("at"), json!("ingested_at"), json!(null))
+    );
 }
 
 #[test]

@@ -94,7 +94,8 @@ pub(crate) fn events(run: &Run, enough: impl Fn(&[(String, Value)]) -> bool) -> 
     events
 }
 
-fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
+/// Sends a request; the answer is what is read from the connection.
+pub(crate) fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
     let mut socket = TcpStream::connect(run.host()).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -25,6 +25,7 @@ fn result(rows: usize) -> QueryResult {
         batches: vec![batch.slice(0, rows / 3), batch.slice(rows / 3, rows - rows / 3)],
         truncated: true,
         elapsed: Duration::from_micros(1500),
+        memory: None,
     }
 }
 

@@ -1,11 +1,21 @@
 use std::collections::HashSet;
 
 use millstream_core::status::{
-    ArchiveStatus, CleanStatus, Freshness, LogTrouble, PartitionStatus, PipelineState, ReceiveStatus, RuleCount,
-    SourceStatus, Status, StreamStatus, TableStatus,
+    ArchiveStatus, CleanStatus, EndedQueries, Freshness, LogTrouble, PartitionStatus, PipelineState, QueriesInfo,
+    ReceiveStatus, RuleCount, RunningQuery, SourceStatus, Status, StreamStatus, TableStatus,
 };
 
-use super::text;
+fn text(status: &Status) -> String {
+    let queries = QueriesInfo {
+        running: vec![RunningQuery { sql: "SELECT 1".to_owned(), seconds: 0.5 }],
+        ended: EndedQueries { cancelled: 2, ..EndedQueries::default() },
+        memory_bytes: 1,
+        memory_limit_bytes: 2,
+        most_rows: 3,
+        most_seconds: 30.0,
+    };
+    super::text(status, &queries)
+}
 
 fn status() -> Status {
     Status {
