@@ -2,6 +2,8 @@
 //!
 //! A store that does not answer is asked again for [`PATIENCE`], by the library, so that a request ends with what is true.
 
+mod listings;
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use object_store::path::Path as StorePath;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+use self::listings::WholeListings;
 use crate::environment;
 
 /// How long a request is tried again.
@@ -61,20 +64,20 @@ fn build(root: &str) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
         let builder = GoogleCloudStorageBuilder::new().with_url(root).with_client_options(client).with_retry(retry);
         let settings = settings::<GoogleConfigKey>("GOOGLE_");
         let builder = settings.into_iter().fold(builder, |builder, (key, value)| builder.with_config(key, value));
-        return Ok(Arc::new(builder.build()?));
+        return Ok(Arc::new(WholeListings(Arc::new(builder.build()?))));
     }
     if root.starts_with("az://") {
         let builder = MicrosoftAzureBuilder::new().with_url(root).with_client_options(client).with_retry(retry);
         let settings = settings::<AzureConfigKey>("AZURE_");
         let builder = settings.into_iter().fold(builder, |builder, (key, value)| builder.with_config(key, value));
-        return Ok(Arc::new(builder.build()?));
+        return Ok(Arc::new(WholeListings(Arc::new(builder.build()?))));
     }
     let settings = settings::<AmazonS3ConfigKey>("AWS_");
     // Who names such an endpoint means it.
     let is_plain = settings.iter().any(|(key, value)| *key == AmazonS3ConfigKey::Endpoint && value.starts_with("http://"));
     let builder = AmazonS3Builder::new().with_url(root).with_client_options(client.with_allow_http(is_plain)).with_retry(retry);
     let builder = settings.into_iter().fold(builder, |builder, (key, value)| builder.with_config(key, value));
-    Ok(Arc::new(builder.build()?))
+    Ok(Arc::new(WholeListings(Arc::new(builder.build()?))))
 }
 
 /// The variables of the environment that a store's client knows.
