@@ -89,6 +89,7 @@ TEST = [
     Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
+    Step("s3", "source and archive in a bucket whose server fails", python("tests/s3_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
     Step("kafka-readers", "other programs read the topics meanwhile", python("tests/kafka_consumer_test.py"), unittest_counts),
     Step("kafka-publishers", "publishers that share files", python("tests/kafka_publishers_test.py"), unittest_counts),
@@ -123,6 +124,8 @@ def torture(rounds: int) -> list[Step]:
     few = str(max(1, rounds // 4))
     embedded = python("tests/kill_test.py", "--rounds", str(rounds))
     steps = [Step("embedded", "the log in the program", embedded, own_counts)]
+    in_bucket = python("tests/kill_test.py", "--store", "s3", "--rounds", few)
+    steps.append(Step("s3", "files in a bucket, calls to it fail", in_bucket, own_counts))
     for name, (what, options) in ways.items():
         steps.append(Step(name, what, [*KAFKA_KILL, "--rounds", few, *options], own_counts))
     steps.append(Step("kafka-faults", "what can be wrong with Kafka for longer", [*KAFKA_FAULTS, "LongFaults"], unittest_counts))

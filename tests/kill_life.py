@@ -13,7 +13,7 @@ from compare import differences
 from expected import Outcomes, compute
 from kill_plan import Plan
 from program import DATA_DIR, EXAMPLE, Failure, Run, adapt, registered, start, was_killed
-from reader import read_archive
+from reader import Archive, read_archive
 
 END_SECONDS = 180
 SECRETS = {"clean.spark.connect"}
@@ -165,7 +165,7 @@ class Life:
         self.all_arrived()
         self._finish()
         outcomes = self._outcomes()
-        archive = read_archive(self._archive())
+        archive = self._read()
         if found := differences(archive, outcomes, self.by_month) + self._more_differences(outcomes):
             raise Failure("\n  ".join(["what came out is not what it must be:", *found]))
         self._verify()
@@ -190,6 +190,9 @@ class Life:
 
     def _clear(self) -> None:
         """Takes away what a life that went well has left outside of its folder."""
+
+    def _read(self) -> Archive:
+        return read_archive(self._archive())
 
     def _archive(self) -> Path:
         return self.folder / DATA_DIR / "archive"

@@ -8,7 +8,8 @@ the archive or once in rejects, with these values, duplicates and filtered rows 
 With `--log kafka` the brokers are killed too, the program sleeps past its time-outs, and the topics are read in the end;
 `--apart` runs publishers and receivers as processes of their own, `--wire` breaks the wire between program and broker.
 
-With `--engine spark` a real Spark cleans, and its server is killed and paused, too.
+With `--engine spark` a real Spark cleans, and its server is killed and paused, too. With `--store s3` source and archive are
+in a bucket, and calls to it fail.
 
 A round is one kill. `--seed` repeats the choices of a run; moments in time stay as random as they are.
 """
@@ -34,9 +35,11 @@ from kafka_life import KafkaLife, Place
 from kafka_proxy import Proxy
 from kill_life import Life
 from kill_plan import SHARES, Schedule
+from kill_s3 import S3Life
 from kill_spark import KafkaSparkLife, SparkLife
 from program import Failure, binary, failpoints, tail
 from reader import Inconsistent
+from s3 import Store, use
 from spark import GivenServer, Server, server_for_tests
 
 ONLY_ELSEWHERE = {"embedded": "kafka.", "kafka": "embedded.", "datafusion": "spark."}
@@ -91,6 +94,10 @@ def setting(options: argparse.Namespace, base: Path) -> Iterator[Setting]:
     if options.engine == "spark":
         with server_for_tests(base / "spark") as server, _with_spark(options, base, server) as chosen:
             yield chosen
+    elif options.store == "s3":
+        with Store(base / "s3") as store:
+            use(store)
+            yield Setting(partial(S3Life, store=store), run_seconds=S3Life.run_seconds)
     elif options.log == "embedded":
         yield Setting()
     elif options.wire:
@@ -132,6 +139,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeats the choices of an earlier run")
     parser.add_argument("--log", choices=["embedded", "kafka"], default="embedded", help="where rows are between the stages")
     parser.add_argument("--engine", choices=["datafusion", "spark"], default="datafusion", help="who cleans")
+    parser.add_argument("--store", choices=["disk", "s3"], default="disk", help="where source and archive are")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="with Kafka: how many, one killed at a time")
     parser.add_argument("--apart", action="store_true", help="with Kafka: publishers and receivers as processes of their own")
     parser.add_argument("--wire", action="store_true", help="with Kafka, one broker: break the wire to it")
@@ -146,6 +154,8 @@ def parse() -> argparse.Namespace:
         parser.error("--wire goes with one broker and all stages in one process")
     if options.engine == "spark" and (options.apart or options.wire or options.brokers > 1):
         parser.error("--engine spark goes with one broker and all stages in one process")
+    if options.store == "s3" and (options.engine == "spark" or options.log == "kafka"):
+        parser.error("--store s3 goes with DataFusion and the embedded log")
     return options
 
 
@@ -154,6 +164,7 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     where = {"embedded": "", "kafka": f", Kafka with {options.brokers} broker(s)"}[options.log]
     where += ", cleaned by Spark" if options.engine == "spark" else ""
+    where += ", files in a bucket" if options.store == "s3" else ""
     how = ", stages apart" if options.apart else ", broken wire" if options.wire else ""
     print(f"kill test of {binary()}{where}{how}: {options.rounds} rounds, --seed {seed}", flush=True)
     base = Path(tempfile.mkdtemp(prefix="millstream-kill-", dir=options.dir))

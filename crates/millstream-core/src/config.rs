@@ -7,6 +7,7 @@ mod environment;
 pub mod error;
 mod kafka;
 mod kept;
+mod location;
 mod nearest;
 mod read_clean;
 mod reader;
@@ -30,6 +31,7 @@ use toml::de::DeTable;
 use self::clean::Clean;
 use self::error::{ConfigErrors, Mistake, locate};
 pub use self::kafka::{Kafka, Sasl, SaslMechanism, SecretSource, Tls};
+pub use self::location::{Location, StoreUrl};
 use self::read_clean::Mentions;
 use self::reader::Reader;
 use self::sections::Items;
@@ -213,7 +215,7 @@ pub struct Pipeline {
 #[derive(Debug, Clone)]
 pub struct Source {
     /// `path`: files, globs or directories as written, at least one; none if another program writes the topic
-    /// (`stream.kafka.foreign`).
+    /// (`stream.kafka.foreign`). All on this machine, or all in one bucket of an object store.
     pub path: Vec<String>,
     /// `recursive`: whether directories are searched to any depth. Default false.
     pub recursive: bool,
@@ -223,6 +225,8 @@ pub struct Source {
     pub event_time: Option<String>,
     /// `pace`: `"max"` (default) or `"50000 rows/s"`.
     pub pace: Pace,
+    /// `list_interval`: how often the source is listed while files are awaited. Default 500 ms, for a bucket 10 s; 10 ms to 1 d.
+    pub list_interval: Duration,
     /// `settle`: how long a file without a valid footer gets before it is quarantined. Default 2 s; 0 to 1 h.
     pub settle: Duration,
     /// `parallel_splits`: splits read and cleaned at once. Default: the number of processors, at most 8
@@ -301,9 +305,9 @@ pub struct Table {
 /// `[archive]`
 #[derive(Debug, Clone)]
 pub struct Archive {
-    /// `path`: folder of the archive, absolute. Default `<data_dir>/archive`. Clean rows are in `<path>/rows`, rejects in
-    /// `<path>/rejects`.
-    pub path: PathBuf,
+    /// `path`: folder of the archive, absolute, or a key of an object store. Default `<data_dir>/archive`. Clean rows are in
+    /// `<path>/rows`, rejects in `<path>/rejects`.
+    pub path: Location,
     /// `partition_by`: default `arrival_day`; fixed at the first run.
     pub partition_by: PartitionBy,
     /// `commit_interval`: longest time between commits while rows come. Default 10 s; 10 ms to 1 h.

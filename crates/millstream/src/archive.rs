@@ -9,7 +9,6 @@ pub(crate) mod run;
 pub(crate) mod stage;
 
 use std::cmp::Ordering;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -18,13 +17,16 @@ use deltalake::kernel::{Action, StructField};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
-use millstream_core::config::PartitionBy;
+use millstream_core::config::{Location, PartitionBy};
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
 use millstream_core::status::ArchiveVersion;
+use object_store::path::Path as StorePath;
+use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::clock::rfc3339;
+use crate::store::{self, StoreError};
 use crate::table::Seqs;
 
 /// Table property that holds the stream id.
@@ -59,6 +61,23 @@ pub(crate) enum ArchiveError {
         table: String,
         /// Why.
         source: Box<DeltaTableError>,
+    },
+    /// The bucket cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Keys could not be listed or deleted.
+    #[error("cannot look through `{table}`")]
+    List {
+        /// Where.
+        table: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// There is something else.
+    #[error("`{table}` does not look like a table of the archive (no `_delta_log`)")]
+    NotOurs {
+        /// Where.
+        table: String,
     },
     /// Work on files ended by a panic.
     #[error("work on files of the archive ended by a panic")]
@@ -161,7 +180,8 @@ pub(crate) enum ArchiveError {
 #[derive(Debug, Clone)]
 pub(crate) struct ArchiveTable {
     pub(crate) topic: Topic,
-    pub(crate) folder: PathBuf,
+    /// Where it is.
+    pub(crate) location: Location,
     url: Url,
     app: String,
     stream: StreamId,
@@ -216,8 +236,8 @@ pub(crate) struct Loaded {
 /// What an [`ArchiveTable`] is made from.
 #[derive(Debug, Clone)]
 pub(crate) struct ArchiveSettings {
-    /// Folder of the archive.
-    pub(crate) path: PathBuf,
+    /// Where the archive is.
+    pub(crate) path: Location,
     /// Name of the pipeline.
     pub(crate) pipeline: String,
     /// Stream that is archived.
@@ -237,13 +257,15 @@ pub(crate) struct ArchiveSettings {
 impl ArchiveTable {
     /// The table of a topic. Makes its folder.
     pub(crate) fn new(settings: &ArchiveSettings, topic: Topic) -> Result<Self, ArchiveError> {
-        let folder = folder(&settings.path, topic);
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| ArchiveError::Folder { path: folder.display().to_string(), source })?;
+        let location = location(&settings.path, topic);
+        if let Some(folder) = location.folder() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| ArchiveError::Folder { path: folder.display().to_string(), source })?;
+        }
         Ok(Self {
             topic,
-            url: table_url(&folder)?,
-            folder,
+            url: table_url(&location)?,
+            location,
             app: format!("millstream/{}/{}", settings.pipeline, settings.stream),
             stream: settings.stream,
             partitions: settings.partitions.iter().filter(|at| at.topic == topic).copied().collect(),
@@ -256,8 +278,7 @@ impl ArchiveTable {
 
     /// Opens the table anew, at its newest version; none when it does not exist.
     pub(crate) async fn load(&self) -> Result<Option<Loaded>, ArchiveError> {
-        let builder = DeltaTableBuilder::from_url(self.url.clone()).map_err(self.delta("open"))?;
-        let mut table = builder.build().map_err(self.delta("open"))?;
+        let mut table = builder(&self.url).map_err(self.delta("open"))?.build().map_err(self.delta("open"))?;
         if !table.verify_deltatable_existence().await.map_err(self.delta("look for"))? {
             return Ok(None);
         }
@@ -267,8 +288,7 @@ impl ArchiveTable {
 
     /// Whether there is a version behind `known`.
     pub(crate) async fn is_newer_than(&self, known: u64) -> Result<bool, ArchiveError> {
-        let builder = DeltaTableBuilder::from_url(self.url.clone()).map_err(self.delta("open"))?;
-        let store = builder.build_storage().map_err(self.delta("open"))?;
+        let store = builder(&self.url).map_err(self.delta("open"))?.build_storage().map_err(self.delta("open"))?;
         let latest = store.get_latest_version(known).await.map_err(self.delta("look for new versions of"))?;
         Ok(latest > known)
     }
@@ -364,7 +384,7 @@ impl ArchiveTable {
 
     /// Name of the table, for messages.
     pub(crate) fn name(&self) -> String {
-        self.folder.display().to_string()
+        self.location.to_string()
     }
 
     /// App id whose version is the next offset of a partition.
@@ -423,16 +443,26 @@ impl ArchiveTable {
     }
 }
 
-/// Folder of the table of a topic.
-pub(crate) fn folder(archive: &Path, topic: Topic) -> PathBuf {
+/// Where the table of a topic is.
+pub(crate) fn location(archive: &Location, topic: Topic) -> Location {
     archive.join(match topic {
         Topic::Rows => "rows",
         Topic::Rejects => "rejects",
     })
 }
 
-fn table_url(folder: &Path) -> Result<Url, ArchiveError> {
-    Url::from_directory_path(folder).map_err(|()| ArchiveError::Path { path: folder.display().to_string() })
+fn table_url(location: &Location) -> Result<Url, ArchiveError> {
+    let url = match location {
+        Location::Folder(folder) => Url::from_directory_path(folder).ok(),
+        Location::Url(url) => Url::parse(&format!("{url}/")).ok(),
+    };
+    url.ok_or_else(|| ArchiveError::Path { path: location.to_string() })
+}
+
+/// Opens a table, wherever it is.
+fn builder(url: &Url) -> Result<DeltaTableBuilder, DeltaTableError> {
+    store::register();
+    DeltaTableBuilder::from_url(url.clone())
 }
 
 fn unsigned(version: Option<i64>) -> u64 {
@@ -463,17 +493,46 @@ pub(crate) struct Staged {
     pub(crate) bytes: u64,
 }
 
-/// The stream that an archive belongs to; none when there is no archive.
-pub(crate) async fn stream_of(path: &Path) -> Result<Option<StreamId>, ArchiveError> {
+/// The keys of an archive in a bucket; none when it is on this machine. What does not look like ours is refused.
+pub(crate) async fn keys(archive: &Location) -> Result<Vec<(Arc<dyn ObjectStore>, StorePath)>, ArchiveError> {
+    let Location::Url(url) = archive else { return Ok(Vec::new()) };
+    let store = store::open(url)?;
+    let mut keys = Vec::new();
     for topic in [Topic::Rows, Topic::Rejects] {
-        let folder = folder(path, topic);
-        let name = folder.display().to_string();
+        let name = location(archive, topic).to_string();
+        let prefix = StorePath::from(name.strip_prefix(url.root()).unwrap_or(&name));
+        let failed = |source| ArchiveError::List { table: name.clone(), source };
+        let found: Vec<StorePath> =
+            store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
+        let log = prefix.clone().join("_delta_log");
+        if !found.is_empty() && !found.iter().any(|key| key.prefix_matches(&log)) {
+            return Err(ArchiveError::NotOurs { table: name });
+        }
+        keys.extend(found.into_iter().map(|key| (Arc::clone(&store), key)));
+    }
+    Ok(keys)
+}
+
+/// Deletes keys of an archive.
+pub(crate) async fn delete(keys: Vec<(Arc<dyn ObjectStore>, StorePath)>) -> Result<(), ArchiveError> {
+    for (store, key) in keys {
+        ObjectStoreExt::delete(&*store, &key)
+            .await
+            .map_err(|source| ArchiveError::List { table: key.to_string(), source })?;
+    }
+    Ok(())
+}
+
+/// The stream that an archive belongs to; none when there is no archive.
+pub(crate) async fn stream_of(path: &Location) -> Result<Option<StreamId>, ArchiveError> {
+    for topic in [Topic::Rows, Topic::Rejects] {
+        let location = location(path, topic);
+        let name = location.to_string();
         let delta = |operation| {
             let table = name.clone();
             move |source| ArchiveError::Delta { operation, table, source: Box::new(source) }
         };
-        let builder = DeltaTableBuilder::from_url(table_url(&folder)?).map_err(delta("open"))?;
-        let mut table = builder.build().map_err(delta("open"))?;
+        let mut table = builder(&table_url(&location)?).map_err(delta("open"))?.build().map_err(delta("open"))?;
         if table.verify_deltatable_existence().await.map_err(delta("look for"))? {
             table.load().await.map_err(delta("open"))?;
             let state = table.snapshot().map_err(delta("read"))?;

@@ -423,7 +423,7 @@ impl Board {
     fn archive_status(&self, inner: &Inner, archive: &ArchiveState) -> ArchiveStatus {
         let rows = archive.rows.as_ref();
         ArchiveStatus {
-            path: self.config.archive.path.display().to_string(),
+            path: self.config.archive.path.to_string(),
             version: rows.map(|table| table.version),
             rows: rows.map_or(0, |table| table.rows),
             files: rows.map_or(0, |table| table.files),

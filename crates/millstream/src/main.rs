@@ -18,6 +18,7 @@ mod secret;
 mod server;
 mod source;
 mod stop;
+mod store;
 mod stream;
 mod supervise;
 mod survey;

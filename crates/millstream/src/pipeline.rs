@@ -193,7 +193,7 @@ pub(crate) fn run(
 pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Queries, PipelineError> {
     let stream = archive::stream_of(&config.archive.path).await?;
     let Some(stream) = stream else {
-        let path = config.archive.path.display();
+        let path = &config.archive.path;
         return Err(PipelineError::Refused(format!(
             "there is no archive in `{path}` yet; start the pipeline with `millstream run`"
         )));
@@ -458,8 +458,11 @@ impl From<ArchiveError> for PipelineError {
             ArchiveError::OtherStream { .. }
             | ArchiveError::AheadOfLog { .. }
             | ArchiveError::HalfUnderOtherRules { .. }
+            | ArchiveError::NotOurs { .. }
+            | ArchiveError::Store(_)
             | ArchiveError::Path { .. } => Self::Refused(chain(&error)),
             ArchiveError::Folder { .. }
+            | ArchiveError::List { .. }
             | ArchiveError::Delta { .. }
             | ArchiveError::Panicked(_)
             | ArchiveError::Sync { .. }

@@ -140,6 +140,7 @@ impl Publishing {
         let finder = Finder {
             listing: Arc::clone(&self.listing),
             watch: self.config.source.watch && self.until == Until::Stopped,
+            list_interval: self.config.source.list_interval,
             settle: self.config.source.settle,
             known: recovered.files.clone(),
             publisher: self.id,

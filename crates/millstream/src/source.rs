@@ -11,12 +11,16 @@ pub(crate) mod read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use millstream_core::config::StoreUrl;
+use object_store::ObjectMeta;
 use object_store::path::Path as StorePath;
+
+use crate::store::StoreError;
 
 /// A source file as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundFile {
-    /// Path relative to the pipeline file, `/`-separated: the `_file` of its rows.
+    /// Path relative to the pipeline file, `/`-separated, or URL: the `_file` of its rows.
     pub(crate) file: Arc<str>,
     /// Where the object store has it.
     pub(crate) location: StorePath,
@@ -53,6 +57,9 @@ pub(crate) enum SourceError {
         /// Why.
         source: object_store::Error,
     },
+    /// The bucket of the source cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Nothing matches, and nothing is awaited.
     #[error("nothing matches `source.path` = {patterns}; correct it, or set `watch = true` to wait for files")]
     Nothing {
@@ -94,12 +101,23 @@ pub(crate) enum SourceError {
     },
 }
 
+/// What tells a file from what it was before. Times of object stores are too coarse for that.
+fn tag_of(file: &str, meta: &ObjectMeta) -> String {
+    let tag = meta.e_tag.clone().filter(|_| StoreUrl::is_url(file));
+    tag.unwrap_or_else(|| meta.last_modified.timestamp_micros().to_string())
+}
+
 /// The path of what the store of the local disk has at a location.
 fn path_of(location: &StorePath) -> PathBuf {
     PathBuf::from(format!("/{location}"))
 }
 
 impl FoundFile {
+    /// Its URL, if it is in an object store.
+    pub(crate) fn url(&self) -> Option<&str> {
+        Some(&*self.file).filter(|file| StoreUrl::is_url(file))
+    }
+
     /// Its path on the local disk.
     pub(crate) fn path(&self) -> PathBuf {
         path_of(&self.location)
@@ -112,7 +130,12 @@ impl SourceError {
         match self {
             Self::Read { reason, .. } | Self::Refused { reason, .. } | Self::Stop { reason, .. } => reason.clone(),
             Self::Changed { .. } => "it changed while it was being read".to_owned(),
-            Self::Pattern { .. } | Self::Path { .. } | Self::List { .. } | Self::Nothing { .. } | Self::Closed => {
+            Self::Pattern { .. }
+            | Self::Path { .. }
+            | Self::List { .. }
+            | Self::Store(_)
+            | Self::Nothing { .. }
+            | Self::Closed => {
                 self.to_string()
             }
         }

@@ -10,6 +10,7 @@ use super::columns::values;
 use super::kafka::{self, read_kafka};
 use super::reader::section::Section;
 use super::reader::{Item, Text};
+use super::location::{Location, StoreUrl, URL_FORM};
 use super::{Archive, Format, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
 use crate::units;
 
@@ -21,6 +22,9 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Longest age that a setting takes: ten years.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
+/// How often a folder is listed, and how often a bucket, where each listing costs money.
+const LIST_FOLDER: Duration = Duration::from_millis(500);
+const LIST_BUCKET: Duration = Duration::from_secs(10);
 /// Without `parallel_splits`, more processors than these are not used for cleaning.
 const DEFAULT_SPLITS_AT_MOST: usize = 8;
 
@@ -75,15 +79,20 @@ pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize, ne
     let parallel_splits = section.take("parallel_splits");
     let default_splits = processors.get().min(DEFAULT_SPLITS_AT_MOST) as u64;
     let splits = parallel_splits.as_ref().and_then(|item| item.integer(1..=64)).unwrap_or(default_splits);
-    let [recursive, watch, pace_item, settle] = ["recursive", "watch", "pace", "settle"].map(|key| section.take(key));
+    let [recursive, watch, pace_item, list_interval, settle] =
+        ["recursive", "watch", "pace", "list_interval", "settle"].map(|key| section.take(key));
     let boolean = |item: &Option<Item<'_>>| item.as_ref().and_then(Item::boolean).unwrap_or(false);
     let settled = settle.as_ref().and_then(|item| item.duration(Duration::ZERO..=HOUR));
+    let paths = path.as_ref().map(source_paths).unwrap_or_default();
+    let default_interval = if paths.iter().any(|path| StoreUrl::is_url(path)) { LIST_BUCKET } else { LIST_FOLDER };
+    let listed = list_interval.as_ref().and_then(|item| item.duration(Duration::from_millis(10)..=DAY));
     let value = Source {
-        path: path.as_ref().map(source_paths).unwrap_or_default(),
+        path: paths,
         recursive: boolean(&recursive),
         watch: boolean(&watch),
         event_time: event_time.as_ref().and_then(Item::filled_text).map(|text| text.value),
         pace: pace_item.as_ref().and_then(pace).unwrap_or(Pace::Max),
+        list_interval: listed.unwrap_or(default_interval),
         settle: settled.unwrap_or(Duration::from_secs(2)),
         parallel_splits: count(splits),
     };
@@ -94,6 +103,7 @@ pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize, ne
         ("recursive", recursive),
         ("watch", watch),
         ("pace", pace_item),
+        ("list_interval", list_interval),
         ("settle", settle),
     ];
     let of_files = of_files.into_iter().filter_map(|(key, item)| Some((key, item?))).collect();
@@ -102,7 +112,17 @@ pub(super) fn read_source(mut section: Section<'_>, processors: NonZeroUsize, ne
 
 fn source_paths(item: &Item<'_>) -> Vec<String> {
     let texts = one_or_more(item, "file, glob or directory");
-    texts.into_iter().filter(|text| is_local(text, "reads")).map(|text| text.value).collect()
+    let texts: Vec<Text<'_>> = texts.into_iter().filter(is_path_or_url).collect();
+    let root = |text: &Text<'_>| StoreUrl::parse(&text.value).ok().map(|url| url.root().to_owned());
+    if let Some((first, others)) = texts.split_first()
+        && let Some(other) = others.iter().find(|other| root(other) != root(first))
+    {
+        other.mistake(
+            "the files of a pipeline are all on this machine or all in one bucket; make a pipeline of its own for the others",
+            None,
+        );
+    }
+    texts.into_iter().map(|text| text.value).collect()
 }
 
 /// A text or a list of them; what one of them is called is for messages.
@@ -185,7 +205,7 @@ pub(super) fn read_table(mut section: Section<'_>) -> Table {
 
 pub(super) fn read_archive<'d>(mut section: Section<'d>, base_dir: &Path, data_dir: &Path) -> Read<'d, Archive> {
     let archive_path = section.take("path");
-    let path = archive_path.as_ref().and_then(|item| folder(item, base_dir));
+    let path = archive_path.as_ref().and_then(|item| location(item, base_dir));
     let partition_by = section.take("partition_by");
     let choices = [
         ("arrival_day", PartitionBy::ArrivalDay),
@@ -195,7 +215,7 @@ pub(super) fn read_archive<'d>(mut section: Section<'d>, base_dir: &Path, data_d
     ];
     let chosen = partition_by.as_ref().and_then(|item| item.choice("partitioning", &choices));
     let value = Archive {
-        path: path.unwrap_or_else(|| data_dir.join("archive")),
+        path: path.unwrap_or_else(|| Location::Folder(data_dir.join("archive"))),
         partition_by: chosen.unwrap_or(PartitionBy::ArrivalDay),
         commit_interval: section.duration("commit_interval", Duration::from_secs(10), Duration::from_millis(10)..=HOUR),
         target_file_bytes: section.size("target_file_bytes", 128 * MIB, 64 * KIB..=4 * GIB),
@@ -255,6 +275,25 @@ fn folder(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
     Some(resolve(base_dir, &text.value))
 }
 
+/// A folder of the local disk, absolute, or a key of an object store.
+fn location(item: &Item<'_>, base_dir: &Path) -> Option<Location> {
+    let text = item.filled_text().filter(is_path_or_url)?;
+    let url = StoreUrl::parse(&text.value).ok().map(Location::Url);
+    Some(url.unwrap_or_else(|| Location::Folder(resolve(base_dir, &text.value))))
+}
+
+/// Whether a text is a path or a URL that is understood; reports it otherwise.
+fn is_path_or_url(text: &Text<'_>) -> bool {
+    if !StoreUrl::is_url(&text.value) {
+        return true;
+    }
+    let parsed = StoreUrl::parse(&text.value);
+    if let Err(reason) = &parsed {
+        text.mistake(format!("`{}` is no URL that is understood: {reason}", text.shown()), Some(URL_FORM));
+    }
+    parsed.is_ok()
+}
+
 /// `base_dir` is absolute, so this reads no working directory.
 pub(super) fn resolve(base_dir: &Path, path: &str) -> PathBuf {
     let joined = base_dir.join(path);
@@ -262,9 +301,9 @@ pub(super) fn resolve(base_dir: &Path, path: &str) -> PathBuf {
 }
 
 pub(super) fn is_local(text: &Text<'_>, does: &str) -> bool {
-    let local = !text.value.contains("://");
+    let local = !StoreUrl::is_url(&text.value);
     if !local {
-        text.mistake(format!("this version {does} the local disk only: a URL is not understood yet"), Some("a path"));
+        text.mistake(format!("Millstream {does} this on the local disk only, not behind a URL"), Some("a path"));
     }
     local
 }

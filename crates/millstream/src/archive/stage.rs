@@ -224,9 +224,9 @@ impl Unit {
 }
 
 impl ArchiveTable {
-    /// Forces data files and their folders to disk.
+    /// Forces data files and their folders to disk. What an object store took is safe.
     async fn sync(&self, paths: Vec<String>) -> Result<(), ArchiveError> {
-        let folder = self.folder.clone();
+        let Some(folder) = self.location.folder().map(Path::to_owned) else { return Ok(()) };
         blocking(move || {
             let mut folders = BTreeSet::new();
             for path in paths.iter().map(|path| folder.join(path)) {
@@ -241,7 +241,7 @@ impl ArchiveTable {
 
     /// Forces the table's log to disk: the newest commits, checkpoints, and every folder above up to the archive's own parent.
     pub(crate) async fn sync_log(&self) -> Result<(), ArchiveError> {
-        let folder = self.folder.clone();
+        let Some(folder) = self.location.folder().map(Path::to_owned) else { return Ok(()) };
         blocking(move || {
             let log = folder.join("_delta_log");
             let list = |source| ArchiveError::Sync { path: log.display().to_string(), source };

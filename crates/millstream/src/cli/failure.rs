@@ -93,6 +93,7 @@ impl From<SourceError> for Failure {
         match error {
             SourceError::Pattern { .. } | SourceError::Path { .. } | SourceError::Nothing { .. } => Self::Refused(text),
             SourceError::List { .. }
+            | SourceError::Store(_)
             | SourceError::Read { .. }
             | SourceError::Refused { .. }
             | SourceError::Changed { .. }

@@ -4,14 +4,17 @@ use std::io::{BufRead, IsTerminal};
 
 use millstream_core::config::Config;
 
+use super::client::block_on;
 use super::failure::Failure;
 use super::out;
 use super::terminal::Terminal;
-use crate::data_dir;
+use crate::pipeline::PipelineError;
+use crate::{archive as archived, data_dir};
 
 /// Removes the log and the state of a pipeline, and its archive when asked to.
 pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Terminal) -> Result<(), Failure> {
     let planned = data_dir::reset(config, archive, true)?;
+    let keys = if archive { block_on(async { archived::keys(&config.archive.path).await.map_err(|error| PipelineError::from(error).into()) })? } else { Vec::new() };
     if config.stream.kafka.is_some() {
         let topic = &config.stream.topic;
         terminal.say(&format!(
@@ -19,13 +22,16 @@ pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Termin
              `stream.topic`. See that no other process of this pipeline runs"
         ));
     }
-    if planned.paths.is_empty() {
+    if planned.paths.is_empty() && keys.is_empty() {
         return out::line(&format!("there is nothing to remove: pipeline `{}` has not run here", config.pipeline.name));
     }
     if !yes {
         terminal.say(&format!("pipeline `{}`: this will remove, for ever:", config.pipeline.name));
         for path in &planned.paths {
             terminal.say(&format!("  {}", path.display()));
+        }
+        if !keys.is_empty() {
+            terminal.say(&format!("  {} objects below {}", keys.len(), config.archive.path));
         }
         if !archive {
             terminal
@@ -38,6 +44,11 @@ pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Termin
     let removed = data_dir::reset(config, archive, false)?;
     for path in &removed.paths {
         out::line(&format!("removed {}", path.display()))?;
+    }
+    if !keys.is_empty() {
+        let count = keys.len();
+        block_on(async { archived::delete(keys).await.map_err(|error| PipelineError::from(error).into()) })?;
+        out::line(&format!("removed {count} objects below {}", config.archive.path))?;
     }
     Ok(())
 }

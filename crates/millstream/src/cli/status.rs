@@ -82,10 +82,12 @@ fn idle(config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
         }
     }
     for (name, table) in [("archive", "rows"), ("rejects", "rejects")] {
-        let folder = config.archive.path.join(table);
-        let found = match newest_version(&folder.join("_delta_log")) {
-            Some(version) => format!("version {version} in `{}`", folder.display()),
-            None => "none yet".to_owned(),
+        let location = config.archive.path.join(table);
+        let newest = location.folder().map(|folder| newest_version(&folder.join("_delta_log")));
+        let found = match newest {
+            Some(Some(version)) => format!("version {version} in `{location}`"),
+            Some(None) => "none yet".to_owned(),
+            None => format!("in `{location}`"),
         };
         let _ = writeln!(text, "  {name}   {found}");
     }

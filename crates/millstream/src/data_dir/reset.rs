@@ -20,7 +20,7 @@ pub(crate) struct Removed {
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// Removes the log and the state of a pipeline, and its archive when `archive` says so. With `dry_run` it only tells what
+/// Removes the log and the state of a pipeline, and its archive on this machine when `archive` says so. With `dry_run` it only tells what
 /// it would remove. Symbolic links are never followed.
 ///
 /// # Errors
@@ -37,15 +37,16 @@ pub(crate) fn reset(config: &Config, archive: bool, dry_run: bool) -> Result<Rem
     } else {
         None
     };
-    if archive {
-        paths.extend(archive_paths(&config.archive.path)?);
+    let archive_folder = config.archive.path.folder();
+    if let (true, Some(folder)) = (archive, archive_folder) {
+        paths.extend(archive_paths(folder)?);
     }
     if !dry_run {
         for path in &paths {
             remove(path)?;
         }
         // Folders of ours that are empty now go too; others stay.
-        for folder in [&config.archive.path, data_dir] {
+        for folder in archive_folder.into_iter().chain([data_dir.as_path()]) {
             remove_empty(folder)?;
         }
     }

@@ -18,8 +18,7 @@ use crate::stop::{Phase, StopToken};
 use crate::stream::PublisherId;
 use crate::stream::kafka::progress::owner;
 
-/// How often the source is listed while files are awaited, and while they come one after the other.
-const LIST_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the source is listed while files come one after the other.
 const BUSY_LIST_INTERVAL: Duration = Duration::from_millis(25);
 
 /// How long after a new file the next is expected soon.
@@ -70,6 +69,8 @@ pub(crate) struct Finder {
     pub(crate) listing: Arc<Listing>,
     /// Whether to go on when all files are known.
     pub(crate) watch: bool,
+    /// How often to list while files are awaited.
+    pub(crate) list_interval: Duration,
     /// How long a file without a valid footer gets.
     pub(crate) settle: Duration,
     /// Files that the log knows.
@@ -115,7 +116,7 @@ impl Finder {
         let mut known: HashMap<Arc<str>, Known> = self.known.iter().map(remember).collect();
         let mut growing: HashMap<Arc<str>, Growing> = HashMap::new();
         let mut told = HashSet::new();
-        let mut listed = self.list(&mut told).await;
+        let mut listed = self.list(&mut told).await?;
         if listed.is_empty() && known.is_empty() && self.publisher.count == 1 {
             if !self.watch {
                 return Err(SourceError::Nothing { patterns: self.listing.patterns() });
@@ -141,10 +142,10 @@ impl Finder {
             }
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(()),
-                () = tokio::time::sleep(pause(found_at, listing_took)) => {}
+                () = tokio::time::sleep(self.pause(found_at, listing_took)) => {}
             }
             let began = Instant::now();
-            listed = self.list(&mut told).await;
+            listed = self.list(&mut told).await?;
             listing_took = began.elapsed();
         }
     }
@@ -188,7 +189,7 @@ impl Finder {
                 continue;
             }
             let new = |rows| NewFile { found: found.clone(), found_at_micros: now_micros(), rows };
-            let reason = match self.look(found).await {
+            let reason = match self.look(found).await? {
                 Look::Whole(rows) => {
                     growing.remove(&found.file);
                     ready.push(new(rows));
@@ -212,25 +213,38 @@ impl Finder {
         Ok(ready)
     }
 
+    /// Time between two listings: short while files come, but never so short that listing is all that is done. A bucket, where
+    /// each listing costs money, is listed at the one pace.
+    fn pause(&self, found_at: Option<Instant>, listing_took: Duration) -> Duration {
+        let rest = listing_took * LIST_REST;
+        let is_busy = !self.listing.is_of_bucket() && found_at.is_some_and(|at| at.elapsed() < BUSY);
+        if is_busy { rest.max(BUSY_LIST_INTERVAL).min(self.list_interval) } else { rest.max(self.list_interval) }
+    }
+
     /// Whether a file can be accepted as it is.
-    async fn look(&self, found: &FoundFile) -> Look {
+    async fn look(&self, found: &FoundFile) -> Result<Look, SourceError> {
         match read::is_complete(&*self.listing.store(), found).await {
             Ok(true) => {}
-            Ok(false) => return Look::NotYet("it has no valid Parquet footer".to_owned()),
-            Err(error) => return Look::NotYet(error.reason()),
+            Ok(false) => return Ok(Look::NotYet("it has no valid Parquet footer".to_owned())),
+            // Not the file's fault.
+            Err(error @ SourceError::Stop { .. }) => return Err(error),
+            Err(error) => return Ok(Look::NotYet(error.reason())),
         }
         match read::open(self.listing.store(), found.clone()).await {
-            Ok(open) => Look::Whole(Ok(open.rows())),
+            Ok(open) => Ok(Look::Whole(Ok(open.rows()))),
             // It was written on since it was listed: the next listing knows more.
-            Err(error @ SourceError::Changed { .. }) => Look::NotYet(error.reason()),
-            Err(error) => Look::Whole(Err(error.reason())),
+            Err(error @ SourceError::Changed { .. }) => Ok(Look::NotYet(error.reason())),
+            Err(error @ SourceError::Stop { .. }) => Err(error),
+            Err(error) => Ok(Look::Whole(Err(error.reason()))),
         }
     }
 
-    /// Lists. What cannot be looked at is told once, and looked at again by the next listing.
-    async fn list(&self, told: &mut HashSet<String>) -> Vec<FoundFile> {
+    /// Lists. What cannot be looked at is told once, and looked at again by the next listing; only a bucket that is not watched
+    /// has no next one.
+    async fn list(&self, told: &mut HashSet<String>) -> Result<Vec<FoundFile>, SourceError> {
         let Listed { files, problems } = match self.listing.list().await {
             Ok(listed) => listed,
+            Err(error) if !self.watch && self.listing.is_of_bucket() => return Err(error),
             Err(error) => Listed { files: Vec::new(), problems: vec![chain(&error)] },
         };
         let PublisherId { index, count } = self.publisher;
@@ -242,7 +256,7 @@ impl Finder {
                 self.board.message_warn(format!("{problem}; the rest goes on, and this is tried again"));
             }
         }
-        files
+        Ok(files)
     }
 
     fn tell_change(&self, found: &FoundFile, known: &mut Known) {
@@ -280,15 +294,6 @@ impl Finder {
             }
         }
         Ok(())
-    }
-}
-
-/// Time between two listings: short while files come, but never so short that listing is all that is done.
-fn pause(found_at: Option<Instant>, listing_took: Duration) -> Duration {
-    if found_at.is_some_and(|at| at.elapsed() < BUSY) {
-        (listing_took * LIST_REST).clamp(BUSY_LIST_INTERVAL, LIST_INTERVAL)
-    } else {
-        LIST_INTERVAL
     }
 }
 

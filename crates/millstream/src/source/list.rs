@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
-use millstream_core::config::Config;
+use millstream_core::config::{Config, Location, StoreUrl};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::{FoundFile, SourceError, path_of};
+use super::{FoundFile, SourceError, path_of, tag_of};
 use crate::chain::chain;
+use crate::store;
 
 /// Files ending so are taken when a folder is named; a glob or a file name takes what it matches.
 const EXTENSION: &str = ".parquet";
@@ -21,10 +22,19 @@ const EXTENSION: &str = ".parquet";
 #[derive(Debug)]
 pub(crate) struct Listing {
     store: Arc<dyn ObjectStore>,
-    base_dir: PathBuf,
+    place: Place,
     wanted: Vec<Wanted>,
     excluded: Vec<StorePath>,
     patterns: Vec<String>,
+}
+
+/// Where the files are, which says how they are named.
+#[derive(Debug)]
+enum Place {
+    /// On this machine: paths relative to this folder.
+    Disk(PathBuf),
+    /// In a bucket: URLs that begin so.
+    Bucket(String),
 }
 
 /// What a listing found.
@@ -39,7 +49,7 @@ pub(crate) struct Listed {
 /// One entry of `source.path`.
 #[derive(Debug)]
 struct Wanted {
-    /// Absolute path as written, without its glob parts.
+    /// Absolute path, or `/` and a key, as written, without its glob parts.
     fixed: PathBuf,
     /// Matches absolute paths; none when the entry has no glob part.
     pattern: Option<Pattern>,
@@ -50,26 +60,57 @@ struct Wanted {
 impl Listing {
     /// The source of a pipeline file: its data folder and its archive are never a part of it.
     pub(crate) fn of(config: &Config) -> Result<Self, SourceError> {
-        let excluded = [config.pipeline.data_dir.clone(), config.archive.path.clone()];
-        Self::new(&config.source.path, config.source.recursive, &config.base_dir, &excluded)
+        let data_dir = Location::Folder(config.pipeline.data_dir.clone());
+        let excluded = [data_dir, config.archive.path.clone()];
+        let source = &config.source;
+        match source.path.first().and_then(|path| StoreUrl::parse(path).ok()) {
+            Some(url) => Self::of_bucket(&url, &source.path, source.recursive, &excluded),
+            None => Self::of_disk(&source.path, source.recursive, &config.base_dir, &excluded),
+        }
     }
 
     /// A listing of `patterns`, relative to `base_dir`. Nothing below `excluded` is ever a source.
-    fn new(patterns: &[String], recursive: bool, base_dir: &Path, excluded: &[PathBuf]) -> Result<Self, SourceError> {
-        let wanted = patterns.iter().map(|text| Wanted::new(text, recursive, base_dir)).collect::<Result<_, _>>()?;
-        let excluded = excluded.iter().map(|path| store_path(&normal(path))).collect::<Result<_, _>>()?;
-        Ok(Self {
-            store: Arc::new(LocalFileSystem::new()),
-            base_dir: normal(base_dir),
-            wanted,
-            excluded,
-            patterns: patterns.to_vec(),
-        })
+    fn of_disk(
+        patterns: &[String],
+        recursive: bool,
+        base_dir: &Path,
+        excluded: &[Location],
+    ) -> Result<Self, SourceError> {
+        let wanted = patterns.iter().map(|text| Wanted::new(text, text, recursive, base_dir)).collect::<Result<_, _>>()?;
+        let excluded = excluded.iter().filter_map(Location::folder);
+        let excluded = excluded.map(|path| store_path(&normal(path))).collect::<Result<_, _>>()?;
+        let (store, place) = (Arc::new(LocalFileSystem::new()), Place::Disk(normal(base_dir)));
+        Ok(Self { store, place, wanted, excluded, patterns: patterns.to_vec() })
+    }
+
+    /// A listing of URLs, all in the bucket of `bucket`.
+    fn of_bucket(
+        bucket: &StoreUrl,
+        patterns: &[String],
+        recursive: bool,
+        excluded: &[Location],
+    ) -> Result<Self, SourceError> {
+        let in_bucket = |text: &str| StoreUrl::parse(text).ok().filter(|url| url.root() == bucket.root());
+        let key = |text: &str| in_bucket(text).map(|url| url.key().to_owned()).unwrap_or_default();
+        let wanted = patterns.iter().map(|text| Wanted::new(text, &key(text), recursive, Path::new("/")));
+        let wanted = wanted.collect::<Result<_, _>>()?;
+        let excluded = excluded.iter().filter_map(|location| in_bucket(&location.to_string()));
+        let excluded = excluded.map(|url| StorePath::from(url.key())).collect();
+        let (store, place) = (store::open(bucket)?, Place::Bucket(bucket.root().to_owned()));
+        Ok(Self { store, place, wanted, excluded, patterns: patterns.to_vec() })
     }
 
     /// Where a file is that was found before.
     pub(crate) fn location(&self, file: &str) -> StorePath {
-        store_path(&normal(&self.base_dir.join(file))).unwrap_or_default()
+        match &self.place {
+            Place::Disk(base_dir) => store_path(&normal(&base_dir.join(file))).unwrap_or_default(),
+            Place::Bucket(root) => StorePath::from(file.strip_prefix(root.as_str()).unwrap_or(file)),
+        }
+    }
+
+    /// Whether the files are in an object store.
+    pub(crate) fn is_of_bucket(&self) -> bool {
+        matches!(self.place, Place::Bucket(_))
     }
 
     /// The store that the files are in.
@@ -98,6 +139,9 @@ impl Listing {
     }
 
     async fn candidates(&self, wanted: &Wanted, problems: &mut Vec<String>) -> Result<Vec<ObjectMeta>, SourceError> {
+        if let Place::Bucket(root) = &self.place {
+            return self.keys(wanted, root).await;
+        }
         let folder = wanted.fixed.display().to_string();
         let location = store_path(&wanted.fixed)?;
         if wanted.pattern.is_none() && !wanted.fixed.is_dir() {
@@ -119,6 +163,26 @@ impl Listing {
             Ok(found) => Ok(found),
             // One entry that cannot be looked at fails the store's listing: it must not hide the others.
             Err(_) => self.entry_by_entry(wanted, problems).await,
+        }
+    }
+
+    /// The objects below a key, or that very object. All of them or an error: a bucket is not listed in part.
+    async fn keys(&self, wanted: &Wanted, root: &str) -> Result<Vec<ObjectMeta>, SourceError> {
+        let key = StorePath::from(wanted.fixed.to_string_lossy().as_ref());
+        let failed = |source| SourceError::List { folder: format!("{root}/{key}"), source };
+        if wanted.pattern.is_none() && !key.as_ref().is_empty() {
+            match object_store::ObjectStoreExt::head(&self.store, &key).await {
+                Ok(meta) => return Ok(vec![meta]),
+                // Then it is a folder, or nothing.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let prefix = (!key.as_ref().is_empty()).then_some(&key);
+        if wanted.deep {
+            self.store.list(prefix).try_collect().await.map_err(failed)
+        } else {
+            self.store.list_with_delimiter(prefix).await.map(|listed| listed.objects).map_err(failed)
         }
     }
 
@@ -157,20 +221,20 @@ impl Listing {
     }
 
     fn found(&self, meta: &ObjectMeta) -> FoundFile {
-        let path = path_of(&meta.location);
-        FoundFile {
-            file: relative(&path, &self.base_dir).into(),
-            location: meta.location.clone(),
-            size: meta.size,
-            tag: meta.last_modified.timestamp_micros().to_string(),
-        }
+        let file = match &self.place {
+            Place::Disk(base_dir) => relative(&path_of(&meta.location), base_dir),
+            Place::Bucket(root) => format!("{root}/{}", meta.location),
+        };
+        let tag = tag_of(&file, meta);
+        FoundFile { file: file.into(), location: meta.location.clone(), size: meta.size, tag }
     }
 }
 
 impl Wanted {
-    fn new(text: &str, recursive: bool, base_dir: &Path) -> Result<Self, SourceError> {
+    /// From `path`, relative to `base_dir`; `text` is as written, for messages.
+    fn new(text: &str, path: &str, recursive: bool, base_dir: &Path) -> Result<Self, SourceError> {
         let is_glob = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-        let parts: Vec<Component<'_>> = Path::new(text).components().collect();
+        let parts: Vec<Component<'_>> = Path::new(path).components().collect();
         let fixed_parts = parts.iter().take_while(|part| !is_glob(part)).count();
         let fixed = normal(&base_dir.join(parts[..fixed_parts].iter().collect::<PathBuf>()));
         let rest = &parts[fixed_parts..];
@@ -241,7 +305,7 @@ mod tests {
             std::fs::write(path, "x").unwrap();
         }
         let patterns: Vec<String> = patterns.iter().map(|&text| text.to_owned()).collect();
-        let listing = Listing::new(&patterns, recursive, &base, &[base.join("d")]).unwrap();
+        let listing = Listing::of_disk(&patterns, recursive, &base, &[Location::Folder(base.join("d"))]).unwrap();
         listing.list().await.unwrap().files.iter().map(|found| found.file.to_string()).collect()
     }
 
@@ -267,7 +331,7 @@ mod tests {
         std::fs::write(base.join("deeper/b.parquet"), "x").unwrap();
         std::os::unix::fs::symlink("loop.parquet", base.join("loop.parquet")).unwrap();
         for path in ["*.parquet", "."] {
-            let listing = Listing::new(&[path.to_owned()], false, &base, &[]).unwrap();
+            let listing = Listing::of_disk(&[path.to_owned()], false, &base, &[]).unwrap();
             let listed = listing.list().await.unwrap();
             assert_eq!(listed.files.iter().map(|found| &*found.file).collect::<Vec<_>>(), ["a.parquet"]);
             assert_eq!(listed.problems.len(), 1, "{:?}", listed.problems);

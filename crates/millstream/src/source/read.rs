@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
+use millstream_core::config::StoreUrl;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
@@ -21,7 +22,8 @@ use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::{FoundFile, SourceError};
+use super::{FoundFile, SourceError, tag_of};
+use crate::chain::chain;
 
 /// The last bytes of a whole Parquet file: length of the footer and magic.
 const TAIL_BYTES: u64 = 8;
@@ -77,7 +79,7 @@ pub(crate) async fn is_complete(store: &dyn ObjectStore, found: &FoundFile) -> R
 /// The file in the state that it is in now.
 pub(crate) async fn as_it_is_now(store: &dyn ObjectStore, found: FoundFile) -> Result<FoundFile, SourceError> {
     match store.head(&found.location).await {
-        Ok(meta) => Ok(FoundFile { size: meta.size, tag: meta.last_modified.timestamp_micros().to_string(), ..found }),
+        Ok(meta) => Ok(FoundFile { size: meta.size, tag: tag_of(&found.file, &meta), ..found }),
         Err(object_store::Error::NotFound { .. }) => {
             Err(SourceError::Read { file: found.file.to_string(), reason: "it is gone".to_owned() })
         }
@@ -90,7 +92,7 @@ pub(crate) async fn open(store: Arc<dyn ObjectStore>, found: FoundFile) -> Resul
     let whose = found.clone();
     let work = async move {
         let meta = store.head(&found.location).await.map_err(|source| read_error(&found, &source))?;
-        if meta.size != found.size || meta.last_modified.timestamp_micros().to_string() != found.tag {
+        if meta.size != found.size || tag_of(&found.file, &meta) != found.tag {
             return Err(SourceError::Changed { file: found.file.to_string() });
         }
         let mut reader = FileReader { store, found: found.clone(), e_tag: meta.e_tag.clone() };
@@ -248,6 +250,14 @@ fn read_error(found: &FoundFile, source: &object_store::Error) -> SourceError {
     match source {
         object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. } => {
             SourceError::Changed { file: found.file.to_string() }
+        }
+        // That is about this object alone.
+        object_store::Error::PermissionDenied { .. } => {
+            SourceError::Read { file: found.file.to_string(), reason: source.to_string() }
+        }
+        // A store that does not answer says nothing about the file.
+        other if StoreUrl::is_url(&found.file) => {
+            SourceError::Stop { file: found.file.to_string(), reason: format!("the object store failed: {}", chain(other)) }
         }
         other => SourceError::Read { file: found.file.to_string(), reason: other.to_string() },
     }

@@ -26,6 +26,7 @@ use super::{Append, Applied, AppliedRecord, Log, NewRecord, PublisherId};
 use crate::board::Board;
 use crate::board::gauges::Step;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
+use crate::source::SourceError;
 use crate::source::find::Accept;
 use crate::source::plan::{Start, Work};
 use crate::stop::{Phase, StopToken};
@@ -345,6 +346,10 @@ impl Publisher {
                 current.given_up = true;
                 current.split = None;
                 Ok(0)
+            }
+            // Not the file's fault.
+            Some(SplitEvent::Failed(source @ CleanError::Source(SourceError::Stop { .. }))) => {
+                Err(PublishError::Clean { file: name, source: Box::new(source) })
             }
             Some(SplitEvent::Failed(CleanError::Source(error))) => {
                 current.given_up = true;

@@ -180,7 +180,7 @@ fn all_mistakes_are_told_at_once_and_show_their_lines() {
     15 | verify = false
        | ^^^^^^
 
-    pipeline.toml:16:6: stream.kafka.tls.ca: this version reads the local disk only: a URL is not understood yet; allowed: a path
+    pipeline.toml:16:6: stream.kafka.tls.ca: Millstream reads this on the local disk only, not behind a URL; allowed: a path
        |
     16 | ca = "s3://a/ca.pem"
        |      ^^^^^^^^^^^^^^^

@@ -184,21 +184,26 @@ fn a_source_path_must_be_there_and_local() {
     4 | path = []
       |        ^^
     "#);
-    assert_snapshot!(errors_of("[pipeline]\nname = \"t\"\n[source]\npath = [\"a\", \" \", 3, \"s3://bucket/a\"]\n"), @r#"
+    assert_snapshot!(errors_of("[pipeline]\nname = \"t\"\n[source]\npath = [\"a\", \" \", 3, \"http://host/a\", \"s3://bucket/a\"]\n"), @r#"
     pipeline.toml:4:14: source.path[1]: this is empty
       |
-    4 | path = ["a", " ", 3, "s3://bucket/a"]
+    4 | path = ["a", " ", 3, "http://host/a", "s3://bucket/a"]
       |              ^^^
 
     pipeline.toml:4:19: source.path[2]: this is a whole number; allowed: a text in quotes
       |
-    4 | path = ["a", " ", 3, "s3://bucket/a"]
+    4 | path = ["a", " ", 3, "http://host/a", "s3://bucket/a"]
       |                   ^
 
-    pipeline.toml:4:22: source.path[3]: this version reads the local disk only: a URL is not understood yet; allowed: a path
+    pipeline.toml:4:22: source.path[3]: `http://host/a` is no URL that is understood: `http://` is no object store that is known here; allowed: a path, or s3://bucket/key (also gs:// and az://)
       |
-    4 | path = ["a", " ", 3, "s3://bucket/a"]
+    4 | path = ["a", " ", 3, "http://host/a", "s3://bucket/a"]
       |                      ^^^^^^^^^^^^^^^
+
+    pipeline.toml:4:39: source.path[4]: the files of a pipeline are all on this machine or all in one bucket; make a pipeline of its own for the others
+      |
+    4 | path = ["a", " ", 3, "http://host/a", "s3://bucket/a"]
+      |                                       ^^^^^^^^^^^^^^^
     "#);
 }
 

@@ -1,6 +1,7 @@
 //! What Spark is asked for a file, and whether its answer agrees with the counts that it made on the way.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use arrow::datatypes::DataType;
 use millstream_core::config::Spark;
@@ -41,9 +42,12 @@ pub(super) struct Ask {
 impl Ask {
     /// The query for a job.
     pub(super) fn new(job: &Job, settings: &Spark) -> Result<Self, SparkError> {
-        let here = job.split.file.found.path();
+        let found = &job.split.file.found;
+        let here = found.url().map_or_else(|| found.path(), PathBuf::from);
         let path = settings.on_cluster(&here);
         let is_same_path = here.as_os_str() == path.as_str();
+        // Hadoop's name of S3.
+        let path = if path.starts_with("s3://") { path.replacen("s3:", "s3a:", 1) } else { path };
         let query = query(&job.split.file, &job.plan, job.split.rows.clone())?;
         Ok(Self { path, bytes: bytes(job), is_same_path, is_sorted: false, observation: Uuid::nil(), query })
     }
