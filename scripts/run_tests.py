@@ -132,7 +132,7 @@ def torture(rounds: int) -> list[Step]:
     for name, what, options in [("spark", "Spark cleans", []), ("spark-kafka", "Spark cleans, over Kafka", ["--log", "kafka"])]:
         steps.append(Step(name, what, [*SPARK_KILL, "--rounds", few, *options], own_counts))
     steps.append(Step("spark-pipeline", "more ways with Spark", [*SPARK_PIPELINE, "MoreWays"], unittest_counts))
-    seeds = ["--seeds", str(SPARK_SEEDS)]
+    seeds = ["--seeds", str(SPARK_SEEDS), "--staged", "times", "others", "numbers", "rules"]
     steps.append(Step("spark-parity", "the same rows, more random rules", [*SPARK_PARITY, *seeds], unittest_counts))
     return [*steps, Step("spark-cluster", "the same rows from a cluster", [*SPARK_PARITY, "--cluster"], unittest_counts)]
 

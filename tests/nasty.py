@@ -192,6 +192,7 @@ def fixed_rules() -> list[str]:
         'fail_id = { column = "id", check = "not_null", action = "fail" }',
         'fail_sql = { check = { sql = "id >= 0 OR id IS NULL" }, action = "fail" }',
         'nested_a = { column = "nested.a", check = { range = { min = 0 } }, action = "warn" }',
+        'nested_d = { check = { sql = "year(dates.d) > 1900 OR dates.d < TIMESTAMP \'2020-01-01 00:00:00Z\'" }, action = "warn" }',
         'nested_c = { column = "nested.c.d", check = "not_null", action = "warn" }',
     ]
     return lines

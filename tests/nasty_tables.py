@@ -72,6 +72,7 @@ def int96() -> dict[str, pa.Array]:
 
 def others(rng: random.Random) -> dict[str, pa.Array]:
     """Truth values, texts and bytes in every form, NULL, and nested types."""
+    days = [*values.DAYS, *values.FAR_DAYS, None]
     plain = rng.sample(values.TEXTS, 60)
     numbers = [0, 1, None, -1, 2**31 - 1]
     struct = pa.struct([("a", pa.int32()), ("b", pa.string()), ("c", pa.struct([("d", pa.float64())]))])
@@ -91,6 +92,8 @@ def others(rng: random.Random) -> dict[str, pa.Array]:
         "list_unsigned": pa.array([[0, 255], None, []], pa.list_(pa.uint8())),
         "list_decimal": pa.array([[decimal.Decimal("1.50"), None], [], None], pa.list_(pa.decimal128(9, 2))),
         "list_time": pa.array([[0, None, -1], None, []], pa.list_(pa.timestamp("us", "UTC"))),
+        "list_date": pa.array([days, [], [None], None], pa.list_(pa.date32())),
+        "struct_date": pa.array([*({"d": day} for day in days), None], pa.struct([("d", pa.date32())])),
         "nested": pa.array([*inner, None, {"a": None, "b": None, "c": None}], struct),
         "map": pa.array([[("a", 1), ("ß", None)], [], None], pa.map_(pa.string(), pa.int64())),
         "list_struct": pa.array([inner[:2], [None], [], None], pa.list_(struct)),
@@ -129,5 +132,7 @@ def typed(rng: random.Random, rows: int) -> tuple[pa.Table, dict[str, str]]:
         for suffix in ["", "2", "3"]:
             columns[name + suffix] = make()
             types[name + suffix] = of
-    columns["nested"] = cycled(others(rng)["nested"], rows)
+    nested = others(rng)
+    columns["nested"] = cycled(nested["nested"], rows)
+    columns["dates"] = cycled(nested["struct_date"], rows)
     return pa.table(columns), types

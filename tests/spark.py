@@ -9,6 +9,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,6 +157,30 @@ class GivenServer:
     kill = pause = resume = restart = _refuse
 
 
+class OfVersion:
+    """Calls itself a Spark of this version, and can do nothing else; to be entered with `with`."""
+
+    def __init__(self, version: str):
+        self.version = version
+        self.server = grpc.server(ThreadPoolExecutor(2))
+
+    def __enter__(self) -> "OfVersion":
+        handler = grpc.unary_unary_rpc_method_handler(self._analyze)
+        service = grpc.method_handlers_generic_handler("spark.connect.SparkConnectService", {"AnalyzePlan": handler})
+        self.server.add_generic_rpc_handlers([service])
+        self.address = f"sc://127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop(None)
+
+    def _analyze(self, request: bytes, _: grpc.ServicerContext) -> bytes:
+        session = dict(fields(request))[SESSION]
+        version = bytes_field(SPARK_VERSION, bytes_field(1, self.version.encode()))
+        return bytes_field(SESSION, session) + version + bytes_field(SERVER_SESSION, b"mine")
+
+
 def server_for_tests(folder: Path, environment: Mapping[str, str] = os.environ) -> Server | GivenServer:
     """The server that SPARK_CONNECT names, otherwise one of our own in `folder`; to be entered with `with`."""
     if address := environment.get("SPARK_CONNECT"):
@@ -169,6 +194,8 @@ SESSION, USER, PLAN, REQUEST_OPTION, OPERATION = 1, 2, 3, 5, 6
 """Of ExecutePlanRequest."""
 USER_ID, ROOT_RELATION, SQL, QUERY_TEXT = 1, 1, 10, 1
 """Of UserContext, Plan, Relation and SQL."""
+SPARK_VERSION, SERVER_SESSION = 8, 15
+"""Of AnalyzePlanResponse."""
 REATTACHABLE = b"\x0a\x02\x08\x01"
 """A request option: `reattach_options { reattachable: true }`."""
 ARROW_BATCH, ROW_COUNT, DATA = 2, 1, 2

@@ -13,12 +13,14 @@ import unittest
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 from kafka import Cluster
 from kafka_pipeline import FILES, SMALL, Pipeline
 from kill_spark import TROUBLE, left_behind
 from program import DATA_DIR, Run, registered, wait_until
 from reader.delta import replay
-from spark import GivenServer, Server, parquet_files, server_for_tests
+from spark import GivenServer, OfVersion, Server, parquet_files, server_for_tests
 from spark_pipeline import SparkPipeline
 
 SECONDS = 90
@@ -138,6 +140,17 @@ class Faults(WithSpark):
         pipeline.write()
         self.assertEqual(by_spark, self.refused(pipeline, pipeline.run(), "fare", "row"))
 
+    def test_a_server_that_is_too_old_is_refused_and_one_that_was_not_tried_is_told(self):
+        with OfVersion("3.5.6") as old:
+            pipeline = self.pipeline(*SMALL, clean__spark__connect=f'"{old.address}"')
+            self.refused(pipeline, pipeline.run(), "version 3.5.6", "4.0 or later")
+        with OfVersion("4.9.0") as other:
+            pipeline = self.pipeline(*SMALL, clean__spark__connect=f'"{other.address}"')
+            run = pipeline.run()
+            self.until_said(pipeline, run, "this version of Spark was not tried")
+            # It is taken at its word, and knows no settings.
+            self.refused(pipeline, run, "a server of Spark Connect, 4.0 or later?")
+
     def test_ctrl_c_while_a_query_runs_interrupts_it_and_ends_well(self):
         if isinstance(self.server, GivenServer):
             self.skipTest("looks into the log of a server of our own")
@@ -211,12 +224,52 @@ class ServersThatAreAway(WithSpark):
         pipeline.check()
 
 
-
 class MoreWays(WithSpark):
     """By `make torture` only."""
 
     def test_files_over_the_direct_size_are_staged(self):
         self.staged(clean__spark__direct_bytes='"1MiB"')
+
+    def test_queries_of_a_killed_program_are_ended_by_the_next_start(self):
+        if isinstance(self.server, GivenServer):
+            self.skipTest("looks into the log of a server of our own")
+        pipeline = self.pipeline(clean__spark__mode='"staged"')
+        with Busy(self.server):
+            asked = count(self.server, JOB)
+            run = self.started(pipeline)
+            wait_until(lambda: count(self.server, JOB) > asked, SECONDS, f"a query waits for a core:\n{pipeline.told(run)}")
+            cancelled = count(self.server, CANCELLED)
+            run.kill()
+            run = pipeline.run()
+            self.until_said(pipeline, run, "ended the sessions that an earlier run had left")
+            wait_until(lambda: count(self.server, CANCELLED) > cancelled, SOON_SECONDS, "the server was told to cancel")
+        pipeline.ends_well(run)
+        pipeline.check()
+        self.assertFalse((pipeline.folder / DATA_DIR / "spark-sessions").exists())
+
+    def test_executors_that_lack_memory_are_told_and_nothing_is_lost(self):
+        folder = Path(tempfile.mkdtemp(prefix="millstream-spark-memory-"))
+        self.addCleanup(shutil.rmtree, folder)
+        settings = {"spark.executor.memory": "512m", "spark.task.maxFailures": "1"}
+        server = self.enterContext(Server(folder / "server", settings, cluster=True))
+        pipeline = self.pipeline(*SMALL, clean__spark__connect=f'"{server.address}"')
+        big = pipeline.folder / "data" / "z.parquet"
+        pq.write_table(wide(pq.read_table(pipeline.files[0])), big, compression="zstd", use_dictionary=False, write_statistics=False)
+        run = pipeline.run()
+        self.refused(pipeline, run, "z.parquet", "too little memory", "spark.executor.memory", "OutOfMemoryError")
+        # First through the connection, then not.
+        self.assertIn("staging it", run.log.read_text())
+        big.unlink()
+        # It is quarantined as gone, and the rest is there.
+        pipeline.ends_well(pipeline.run())
+        pipeline.check()
+
+
+def wide(table: pa.Table) -> pa.Table:
+    """Some of its rows, with texts of 48 MiB: small when compressed."""
+    rows = table.slice(0, 40)
+    texts = pa.array([chr(97 + row % 26) * (48 << 20) for row in range(len(rows))])
+    return rows.set_column(rows.schema.get_field_index("store_and_fwd_flag"), "store_and_fwd_flag", texts)
 
 
 class Busy:

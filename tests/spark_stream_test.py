@@ -21,7 +21,7 @@ SETTINGS = {
     "spark.connect.grpc.arrow.maxBatchSize": "1m",
     "spark.connect.execute.reattachable.senderMaxStreamSize": "16m",
 }
-ROWS = 2_500_000
+ROWS = 1_500_000
 QUERY = f"SELECT id, id * 2 AS twice, lpad(cast(id % 100 AS string), 8, '0') AS text FROM range(0, {ROWS}, 1, 8)"
 TEXT_BYTES = ROWS * 8 * ord("0") + ROWS // 100 * 900
 """Of all texts: eight zeros each, and the digits of 0 to 99, which add up to 900."""
@@ -74,9 +74,9 @@ class Streams(unittest.TestCase):
         self.finish(self.start("--slow-ms", "20"))
 
     def test_every_row_arrives_from_a_server_that_sleeps(self):
-        process = self.start("--slow-ms", "20")
+        process = self.start("--slow-ms", "60")
         # Anywhere between the start of the query and its end is fine.
-        time.sleep(3)
+        time.sleep(1.5)
         self.server.pause()
         wakes = threading.Timer(5, self.server.resume)
         wakes.start()

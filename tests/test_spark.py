@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 from program import Failure
-from spark import SCRIPT, Address, GivenServer, Server, bytes_field, fields, parquet_files, server_for_tests
+from spark import SCRIPT, Address, GivenServer, OfVersion, Server, bytes_field, fields, parquet_files, query, server_for_tests
 
 
 class Temporary(unittest.TestCase):
@@ -60,6 +60,12 @@ class Messages(unittest.TestCase):
     def test_numbers_of_every_kind_are_stepped_over(self):
         message = b"\x08\x96\x01" + b"\x11" + b"\0" * 8 + b"\x1d" + b"\1\0\0\0" + bytes_field(4, b"end")
         self.assertEqual(list(fields(message)), [(1, 150), (2, b"\0" * 8), (3, b"\1\0\0\0"), (4, b"end")])
+
+
+class Versions(unittest.TestCase):
+    def test_a_server_of_a_version_tells_it_and_knows_nothing_else(self):
+        with OfVersion("3.5.6") as server, self.assertRaisesRegex(Failure, "UNIMPLEMENTED"):
+            query(server.address, "SELECT 1", seconds=10)
 
 
 class Files(unittest.TestCase):

@@ -30,20 +30,13 @@ jars=$cache/kafka-4.4.0
 start_seconds=120
 stop_seconds=15
 
-say() { printf 'kafka: %s\n' "$*" >&2; }
-fail() {
-    say "$*"
-    exit 1
-}
+tool=kafka facts=cluster
+# shellcheck source=deploy/lib.sh
+. "$here/../lib.sh"
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 
 # ---- the folder of a cluster
-
-# A value of DIR/cluster.
-fact() { sed -n "s/^$1=//p" "$dir/cluster"; }
-
-need_cluster() { [ -f "$dir/cluster" ] || fail "$dir holds no cluster: \`kafka.sh start --dir $dir\` makes one"; }
 
 # The numbers of the nodes meant: the one of --node, otherwise all.
 chosen() {
@@ -58,60 +51,8 @@ chosen() {
 
 # ---- processes
 
-# The pid of node $1 if it runs: alive, and really the process that was started here (pids are used again).
-pid_of() {
-    local pid command
-    pid=$(cat "$dir/node-$1/pid" 2>/dev/null) || return 1
-    [ -n "$pid" ] || return 1
-    if [ -d /proc/self ]; then
-        command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
-    else
-        command=$(ps -ww -o args= -p "$pid") || return 1
-    fi
-    case $command in
-    *"kafka.Kafka $dir/node-$1/server.properties"*) echo "$pid" ;;
-    *) return 1 ;;
-    esac
-}
-
-# Whether any of the nodes $@ runs.
-any_runs() {
-    local number
-    for number in "$@"; do
-        ! pid_of "$number" >/dev/null || return 0
-    done
-    return 1
-}
-
-# Waits until none of the nodes $2… runs, at most $1 seconds.
-wait_until_gone() {
-    local end=$((SECONDS + $1))
-    shift
-    while any_runs "$@"; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.05
-    done
-}
-
-# Sends signal $1 to the nodes $2….
-signal() {
-    local name=$1 number pid
-    shift
-    for number in "$@"; do
-        ! pid=$(pid_of "$number") || kill -s "$name" "$pid" 2>/dev/null || true
-    done
-}
-
-end_nodes() {
-    signal TERM "$@"
-    # A process that was paused hears of it only now.
-    signal CONT "$@"
-    if ! wait_until_gone "$stop_seconds" "$@"; then
-        say "did not end in $stop_seconds s: killed"
-        signal KILL "$@"
-        wait_until_gone 10 "$@" || fail "a node could not be killed: see the pids in $dir/node-*/pid"
-    fi
-}
+# The process of node $1, if it runs.
+pids() { pid_in "$dir/node-$1/pid" "kafka.Kafka $dir/node-$1/server.properties"; }
 
 # All jars in one order: the archive of classes holds for no other.
 class_path() {
@@ -135,8 +76,6 @@ launch() {
 }
 
 # ---- ports and waiting
-
-port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Whether a broker at port $1 answers a request (ApiVersions, version 0).
 answers() {
@@ -182,7 +121,7 @@ wait_until_up() {
     local number=$1 from=$2 log=$dir/node-$1/server.log port end=$((SECONDS + start_seconds))
     port=$(($(fact port) + number))
     until tail -c "+$((from + 1))" "$log" | grep 'Kafka Server started' >/dev/null && answers "$port"; do
-        if ! pid_of "$number" >/dev/null; then
+        if ! pids "$number" >/dev/null; then
             tail -n 20 "$log" >&2
             say "node $number ended while it started; its log: $log"
             return 1
@@ -394,7 +333,7 @@ start() {
     local number numbers from launched='' starts=''
     numbers=$(chosen)
     for number in $numbers; do
-        if pid_of "$number" >/dev/null; then continue; fi
+        if pids "$number" >/dev/null; then continue; fi
         # Logs are appended to; this is where the one of this start begins.
         : >>"$dir/node-$number/server.log"
         from=$(wc -c <"$dir/node-$number/server.log")
@@ -405,7 +344,7 @@ start() {
     for number in $starts; do
         if ! wait_until_up "${number%:*}" "${number#*:}"; then
             # shellcheck disable=SC2086
-            end_nodes $launched
+            end_parts $launched
             exit 1
         fi
     done
@@ -413,20 +352,20 @@ start() {
 }
 
 stop() {
-    need_cluster
+    need_made
     local numbers
     numbers=$(chosen)
     # shellcheck disable=SC2086
-    end_nodes $numbers
+    end_parts $numbers
 }
 
 status() {
-    need_cluster
+    need_made
     local number numbers pid address code=0
     numbers=$(chosen)
     for number in $numbers; do
         address=127.0.0.1:$(($(fact port) + number))
-        if ! pid=$(pid_of "$number"); then
+        if ! pid=$(pids "$number"); then
             echo "node $number: not running, log $dir/node-$number/server.log"
             code=1
         elif answers "${address#*:}"; then
@@ -442,21 +381,16 @@ status() {
 
 # Sends signal $1 to the chosen nodes, all of which must run.
 disturb() {
-    need_cluster
+    need_made
     local number numbers
     numbers=$(chosen)
     for number in $numbers; do
-        pid_of "$number" >/dev/null || fail "node $number does not run"
+        pids "$number" >/dev/null || fail "node $number does not run"
     done
     # shellcheck disable=SC2086
     signal "$1" $numbers
     # shellcheck disable=SC2086
     [ "$1" != KILL ] || wait_until_gone 10 $numbers || fail "a node could not be killed"
-}
-
-usage() {
-    sed -n '2,/^set -/p' "$0" | sed -e '/^set -/d' -e 's/^# \{0,1\}//' >&2
-    exit 2
 }
 
 command=${1:-}
@@ -483,10 +417,7 @@ for name in port advertised_port node; do
     case ${!name} in *[!0-9]*) fail "--${name//_/-} ${!name}: a number" ;; esac
 done
 dir=${dir:-$cache/kafka-data}
-[ "$command" != start ] || mkdir -p "$dir"
-[ -d "$dir" ] || fail "$dir is not there: \`kafka.sh start --dir $dir\` makes it"
-# One name for it, however it is written: processes are known by it.
-dir=$(cd -P "$dir" && pwd -P)
+settle_dir
 
 case $command in
 start | stop | status) "$command" ;;

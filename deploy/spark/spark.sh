@@ -27,18 +27,11 @@ server_options=${SPARK_SERVER_OPTS:-}
 start_seconds=180
 stop_seconds=${SPARK_STOP_SECONDS:-30}
 
-say() { printf 'spark: %s\n' "$*" >&2; }
-fail() {
-    say "$*"
-    exit 1
-}
+tool=spark facts=server
+# shellcheck source=deploy/lib.sh
+. "$(dirname "$0")/../lib.sh"
 
 # ---- the folder of a server
-
-# A value of DIR/server.
-fact() { sed -n "s/^$1=//p" "$dir/server"; }
-
-need_server() { [ -f "$dir/server" ] || fail "$dir holds no server: \`spark.sh start --dir $dir\` makes one"; }
 
 # All parts, in the order in which they start.
 parts() { if [ "$(fact cluster)" = yes ]; then echo master worker-1 worker-2 connect; else echo connect; fi; }
@@ -62,71 +55,15 @@ mark() { echo "-Dmillstream.part=$dir/$1"; }
 # Java's option for the archive of Spark's classes, with which it starts in half of the time. One of another Java is passed over.
 class_archive() { [ ! -f "$spark/classes.jsa" ] || echo "-XX:SharedArchiveFile=$spark/classes.jsa"; }
 
-command_line() {
-    if [ -d /proc/self ]; then
-        tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline"
-    else
-        ps -ww -o args= -p "$1"
+# The processes of part $1 that run. Executors are children of workers and are found by their mark alone.
+pids() {
+    local found
+    if [ "$1" != executor ]; then
+        pid_in "$dir/$1/pid" "$(mark "$1")"
+        return
     fi
-}
-
-# The pid of part $1 if it runs: alive, and really the process that was started here (pids are used again).
-pid_of() {
-    local pid command
-    pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 1
-    [ -n "$pid" ] || return 1
-    command=$(command_line "$pid") || return 1
-    case " $command " in
-    *" $(mark "$1") "*) echo "$pid" ;;
-    *) return 1 ;;
-    esac
-}
-
-# Executors are children of workers and are found by their mark alone.
-executors() { ps -ww -e -o pid=,args= | awk -v mark="$(mark executor)" '{ for (i = 2; i <= NF; i++) if ($i == mark) print $1 }'; }
-
-any_runs() {
-    local name
-    for name in "$@"; do
-        if [ "$name" = executor ]; then
-            [ -z "$(executors)" ] || return 0
-        elif pid_of "$name" >/dev/null; then
-            return 0
-        fi
-    done
-    return 1
-}
-
-# Waits until none of the parts $2… runs, at most $1 seconds.
-wait_until_gone() {
-    local end=$((SECONDS + $1))
-    shift
-    while any_runs "$@"; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.05
-    done
-}
-
-# Sends signal $1 to the parts $2….
-signal() {
-    local signal=$1 name pid
-    shift
-    for name in "$@"; do
-        if [ "$name" = executor ]; then pid=$(executors); else pid=$(pid_of "$name") || pid=''; fi
-        # shellcheck disable=SC2086
-        [ -z "$pid" ] || kill -s "$signal" $pid 2>/dev/null || true
-    done
-}
-
-end_parts() {
-    signal TERM "$@"
-    # A process that was paused hears of it only now.
-    signal CONT "$@"
-    if ! wait_until_gone "$stop_seconds" "$@"; then
-        say "did not end in $stop_seconds s: killed"
-        signal KILL "$@"
-        wait_until_gone 10 "$@" || fail "a process could not be killed: see the pids in $dir/*/pid"
-    fi
+    found=$(ps -ww -e -o pid=,args= | awk -v mark="$(mark executor)" '{ for (i = 2; i <= NF; i++) if ($i == mark) print $1 }')
+    [ -n "$found" ] && echo "$found"
 }
 
 # Starts part $1 as `spark-class $2…`, in its folder and in a process group of its own, so that Ctrl-C in the terminal is not
@@ -170,8 +107,6 @@ launch_part() {
 
 # ---- ports and waiting
 
-port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
 # Whether an HTTP/2 server at port $1 answers to its preface and empty settings.
 answers() {
     (
@@ -208,7 +143,7 @@ wait_until_up() {
     local end=$((SECONDS + start_seconds))
     # A process that has only just begun does not bear its mark yet.
     until is_up "$1" "$2"; do
-        if ! pid_of "$1" >/dev/null && ! kill -0 "$(cat "$dir/$1/pid")" 2>/dev/null; then
+        if ! pids "$1" >/dev/null && ! kill -0 "$(cat "$dir/$1/pid")" 2>/dev/null; then
             tail -n 20 "$dir/$1/log" >&2
             say "$1 ended while it started; its log: $dir/$1/log"
             return 1
@@ -300,7 +235,7 @@ start() {
     # shellcheck disable=SC2046
     names=$(chosen $(parts))
     for name in $names; do
-        if pid_of "$name" >/dev/null; then continue; fi
+        if pids "$name" >/dev/null; then continue; fi
         mkdir -p "$dir/$name"
         # Logs are appended to; this is where the one of this start begins.
         : >>"$dir/$name/log"
@@ -314,16 +249,16 @@ start() {
 }
 
 stop() {
-    need_server
+    need_made
     # The server first: executors end with it.
     if [ "$(fact cluster)" = yes ]; then end_parts connect executor worker-1 worker-2 master; else end_parts connect; fi
 }
 
 status() {
-    need_server
+    need_made
     local name pid code=0
     for name in $(parts); do
-        if ! pid=$(pid_of "$name"); then
+        if ! pid=$(pids "$name"); then
             echo "$name: not running, log $dir/$name/log"
             code=1
         elif [ "$name" != connect ] || answers "$(fact port)"; then
@@ -339,17 +274,12 @@ status() {
 
 # Sends signal $1 to the chosen part, which must run.
 disturb() {
-    need_server
+    need_made
     local name
     if [ "$part" = executor ]; then name=executor; else name=$(chosen connect); fi
     any_runs "$name" || fail "$name does not run"
     signal "$1" "$name"
     [ "$1" != KILL ] || wait_until_gone 10 "$name" || fail "$name could not be killed"
-}
-
-usage() {
-    sed -n '2,/^set -/p' "$0" | sed -e '/^set -/d' -e 's/^# \{0,1\}//' >&2
-    exit 2
 }
 
 command=${1:-}
@@ -377,10 +307,7 @@ done
 case $port in *[!0-9]*) fail "--port $port: a number" ;; esac
 case $token in *[!A-Za-z0-9._~-]*) fail "--token: letters, digits and . _ ~ - only" ;; esac
 dir=${dir:-$cache/spark-data}
-[ "$command" != start ] || mkdir -p "$dir"
-[ -d "$dir" ] || fail "$dir is not there: \`spark.sh start --dir $dir\` makes it"
-# One name for it, however it is written: processes are known by it.
-dir=$(cd -P "$dir" && pwd -P)
+settle_dir
 case $dir in *[[:space:]\"\\]*) fail "$dir: Spark's settings take no path with spaces, quotes or backslashes" ;; esac
 
 case $command in

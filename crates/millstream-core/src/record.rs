@@ -125,7 +125,10 @@ pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, RecordError> {
     let options = IpcWriteOptions::default()
         .try_with_compression(Some(CompressionType::LZ4_FRAME))
         .map_err(RecordError::Encode)?;
-    let mut value = Vec::with_capacity(batch.get_array_memory_size() / 2 + 1024);
+    // Of these rows alone: a batch may be a slice of a far larger one.
+    let bytes =
+        batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum::<usize>();
+    let mut value = Vec::with_capacity(bytes / 2 + 1024);
     let mut writer =
         StreamWriter::try_new_with_options(&mut value, batch.schema_ref(), options).map_err(RecordError::Encode)?;
     writer.write(batch).map_err(RecordError::Encode)?;

@@ -370,6 +370,7 @@ fn cleaner(
     let place = Place {
         store,
         spool_dir: config.pipeline.data_dir.join("spool"),
+        sessions_file: Some(config.pipeline.data_dir.join("spark-sessions")),
         spool_bytes: usize::try_from(Shares::of(config.limits.memory).spools / spools).unwrap_or(usize::MAX),
         batch_rows: config.batch_rows(),
         owner: &format!("{stream}-{}", id.index),

@@ -190,6 +190,7 @@ impl Publishing {
             known: known_schema(recovered)?,
             cleaner: Arc::clone(&self.cleaner),
             store: self.listing.store(),
+            not_by_spark: HashSet::new(),
         })
     }
 }

@@ -118,9 +118,22 @@ impl Session {
     /// # Errors
     /// When the server cannot be reached. The server ends it by itself then, later.
     pub async fn release(self) -> Result<(), Error> {
+        self.release_session(&self.identity.session_id).await
+    }
+
+    /// Ends another session of the same user on the server, and what it executes, such as one whose client died. One that the server
+    /// does not know is no error.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn release_other(&self, session_id: &str) -> Result<(), Error> {
+        self.release_session(session_id).await
+    }
+
+    async fn release_session(&self, session_id: &str) -> Result<(), Error> {
         self.retrying(|| {
             self.client.release_session(proto::ReleaseSessionRequest {
-                session_id: self.identity.session_id.clone(),
+                session_id: session_id.to_owned(),
                 user_context: Some(self.identity.user()),
                 client_type: Some(self.identity.client_type.clone()),
             })

@@ -1,8 +1,11 @@
 //! Regular expressions that mean the same in every engine.
 //!
 //! A pattern is checked by the `regex` crate and brought to a portable form: `\d`, `\w`, `\s` become ASCII classes, `.` is
-//! "not a line feed", `$` is the end of the text. What engines read differently (Unicode classes, word boundaries, inline
-//! flags, look-around, class arithmetic, possessive quantifiers) is refused.
+//! "not a line feed", `$` is the end of the text, a lone `}` or `]` is escaped. What engines read differently (Unicode classes, word
+//! boundaries, inline flags, look-around, class arithmetic, possessive quantifiers, a quantifier on nothing, on an anchor or on a
+//! quantifier, braces that are no quantifier) is refused, whichever engine cleans: a pipeline may change it.
+
+mod quantifiers;
 
 use std::fmt;
 
@@ -42,6 +45,8 @@ impl Pattern {
             let text = error.to_string();
             refuse(format!("is not valid: {}", text.lines().last().unwrap_or_default().trim_start_matches("error: ")))
         })?;
+        let portable = quantifiers::settled(&portable)
+            .map_err(|reason| refuse(format!("uses {reason}, which engines read differently")))?;
         Ok(Self { portable })
     }
 
@@ -133,6 +138,7 @@ mod tests {
             (r"^[\w.]+\.txt$", r"^[0-9A-Za-z_.]+\.txt\z"),
             (r"a.b", r"a[^\n]b"),
             (r"(?:a|b)[]x]", r"(?:a|b)[\]x]"),
+            (r"a}]", r"a\}\]"),
         ] {
             assert_eq!(Pattern::parse(written).map(|pattern| pattern.portable).as_deref(), Ok(portable));
         }
@@ -140,9 +146,21 @@ mod tests {
 
     #[test]
     fn what_engines_read_differently_is_refused() {
-        for written in
-            [r"\bx", r"(?i)x", r"(?=x)", r"\p{L}", r"[a&&b]", r"a++", r"[[:alpha:]]", r"(x", r"\1", "x\\", r"\<x"]
-        {
+        for written in [
+            r"\bx",
+            r"(?i)x",
+            r"(?=x)",
+            r"\p{L}",
+            r"[a&&b]",
+            r"a++",
+            r"[[:alpha:]]",
+            r"(x",
+            r"\1",
+            "x\\",
+            r"\<x",
+            "a**",
+            "^*x",
+        ] {
             assert!(Pattern::parse(written).is_err(), "{written}");
         }
     }

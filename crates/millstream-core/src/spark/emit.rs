@@ -8,7 +8,6 @@
 mod call;
 mod cast;
 pub(super) mod literal;
-mod pattern;
 #[cfg(test)]
 mod tests;
 
@@ -91,13 +90,12 @@ impl Emitter<'_> {
             Expr::IsNull(inner) => format!("({} IS NULL)", self.emit(inner)?),
             Expr::InList { expr, list } => in_list(&self.emit(expr)?, list),
             Expr::Like { expr, pattern } => format!("({} LIKE {})", self.emit(expr)?, text(pattern)),
-            Expr::Matches { expr, pattern } => {
-                format!("({} RLIKE {})", self.emit(expr)?, text(&pattern::java(pattern.as_str())?))
-            }
+            // Patterns of the portable kind mean the same to Java.
+            Expr::Matches { expr, pattern } => format!("({} RLIKE {})", self.emit(expr)?, text(pattern.as_str())),
             Expr::Rewrite { expr, pattern, template } => format!(
                 "regexp_replace({}, {}, {})",
                 self.emit(expr)?,
-                text(&pattern::java(pattern.as_str())?),
+                text(pattern.as_str()),
                 text(&replacement(template))
             ),
             Expr::Arithmetic { op, left, right, of } => self.arithmetic(*op, left, right, *of)?,

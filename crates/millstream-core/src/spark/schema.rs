@@ -169,10 +169,20 @@ fn scale(unit: TimeUnit) -> Scale {
     }
 }
 
+/// Stored milliseconds as days.
+fn days_of_millis(millis: &str) -> String {
+    format!("({millis} div 86400000L)")
+}
+
 /// The date of a number of days; NULL outside of the calendar.
 fn date(days: &str) -> String {
     let (first, last) = (CALENDAR_DAYS.start(), CALENDAR_DAYS.end());
     format!("CASE WHEN {days} BETWEEN {first} AND {last} THEN date_from_unix_date(CAST({days} AS INT)) END")
+}
+
+/// The same within a nested value, where nobody would hear that it was lost: outside of the calendar it stays.
+fn nested_date(days: &str) -> String {
+    format!("date_from_unix_date(try_cast({days} AS INT))")
 }
 
 /// A field of a schema of Spark.
@@ -188,7 +198,13 @@ pub(super) fn struct_json(fields: &[Json]) -> Json {
 impl Becomes {
     /// Spark SQL from what was read to the base type.
     pub(super) fn sql(&self, read: &str) -> String {
-        self.nested(read, 0)
+        match self {
+            Self::Days => date(read),
+            Self::DaysOfMillis => date(&days_of_millis(read)),
+            Self::Same | Self::Micros(_) | Self::OfDay(_) | Self::List(_) | Self::Struct(_) | Self::Map(_) => {
+                self.nested(read, 0)
+            }
+        }
     }
 
     /// `depth` keeps the names of items apart.
@@ -196,8 +212,8 @@ impl Becomes {
         let item = format!("i{depth}");
         match self {
             Self::Same => read.to_owned(),
-            Self::Days => date(read),
-            Self::DaysOfMillis => date(&format!("({read} div 86400000L)")),
+            Self::Days => nested_date(read),
+            Self::DaysOfMillis => nested_date(&days_of_millis(read)),
             Self::Micros(scale) => format!("timestamp_micros({})", scale.sql(read)),
             Self::OfDay(scale) => scale.sql(&format!("CAST({read} AS BIGINT)")),
             Self::List(of) => format!("transform({read}, {item} -> {})", of.nested(&item, depth + 1)),
@@ -308,5 +324,7 @@ mod tests {
         );
         assert!(spark_type.contains(r#""name":"t","nullable":true,"type":"long""#), "{spark_type}");
         assert_eq!(read_as(list(DataType::Utf8), &[Physical::Other]).1, "x");
+        let (_, sql) = read_as(list(DataType::Date32), &[Physical::Int32]);
+        assert_eq!(sql, "transform(x, i0 -> date_from_unix_date(try_cast(i0 AS INT)))");
     }
 }

@@ -5,10 +5,12 @@
 //! rejects, and what they held, is told here, from the file itself.
 
 mod deliver;
+mod held;
 mod query;
 mod session;
 mod spool;
 mod staged;
+mod version;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::deliver::deliver;
+use self::held::Held;
 use self::query::Ask;
 use self::session::Sessions;
 use self::spool::{Spool, Spooled};
@@ -89,11 +92,33 @@ pub(crate) enum SparkError {
         /// How long it may take.
         limit: Duration,
     },
+    /// The server is of a version that cannot do it.
+    #[error(
+        "Spark at {endpoint} is version {version}: 4.0 or later is needed, and {} is what was tried",
+        version::TRIED
+    )]
+    TooOld {
+        /// The server, without secrets.
+        endpoint: String,
+        /// What it calls itself.
+        version: String,
+    },
+    /// Neither through the connection nor staged.
+    #[error(
+        "Spark has too little memory for this file: give its executors more (`spark.executor.memory`, or `spark.driver.memory` of a \
+         server that runs alone), or write the file in smaller row groups and values"
+    )]
+    Memory {
+        /// What Spark says.
+        source: Box<SparkError>,
+    },
     /// Spark did not answer for longer than it is waited for.
-    #[error("gave up after {} s (`clean.spark.patience`)", waited.as_secs())]
+    #[error("gave up after {} s (`clean.spark.patience`){}", waited.as_secs(), losses_told(*losses))]
     GaveUp {
         /// How long.
         waited: Duration,
+        /// How often the server was lost over the file's query.
+        losses: u32,
         /// What happened last.
         source: Box<SparkError>,
     },
@@ -128,6 +153,8 @@ impl SparkError {
             | Self::Refused(_)
             | Self::Unseen { .. }
             | Self::Slow { .. }
+            | Self::TooOld { .. }
+            | Self::Memory { .. }
             | Self::GaveUp { .. }
             | Self::Spool { .. } => false,
         }
@@ -136,6 +163,14 @@ impl SparkError {
     fn spool(path: &Path) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self + use<> {
         let path = path.display().to_string();
         move |source| Self::Spool { path, source }
+    }
+}
+
+fn losses_told(losses: u32) -> String {
+    match losses {
+        0 => String::new(),
+        1 => ", and the server stopped once over this query, as one does that lacks memory".to_owned(),
+        losses => format!(", and the server stopped {losses} times over this query, as one does that lacks memory"),
     }
 }
 
@@ -157,6 +192,8 @@ pub(crate) struct Place<'a> {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// Folder for answers that are larger than `spool_bytes`.
     pub(crate) spool_dir: PathBuf,
+    /// File for the ids of sessions, which whoever comes after a killed process ends; none keeps none.
+    pub(crate) sessions_file: Option<PathBuf>,
     /// Bytes of an answer that are kept in memory.
     pub(crate) spool_bytes: usize,
     /// Rows of a batch that is handed on.
@@ -170,8 +207,8 @@ pub(crate) struct Place<'a> {
 impl SparkCleaner {
     /// Takes the settings; the first file connects. What an earlier process of this owner left in the staging folder is removed.
     pub(crate) fn new(settings: Spark, place: Place<'_>) -> Result<Self, SparkError> {
-        let Place { store, spool_dir, spool_bytes, batch_rows, owner, tell } = place;
-        let sessions = Sessions::new(&settings)?;
+        let Place { store, spool_dir, sessions_file, spool_bytes, batch_rows, owner, tell } = place;
+        let sessions = Sessions::new(&settings, Held::read(sessions_file), Arc::clone(&tell))?;
         let staging = Staging::new(&settings, owner)?;
         std::fs::create_dir_all(&spool_dir).map_err(|source| SparkError::spool(&spool_dir)(source.into()))?;
         Ok(Self { settings, store, sessions, staging, spool_dir, spool_bytes, batch_rows, tell })
@@ -199,7 +236,7 @@ impl SparkCleaner {
             };
             // One that changed or is gone is that file's trouble, whatever Spark makes of it.
             check_unchanged(&*self.store, job).await?;
-            if matches!(error, SparkError::Spark { source: spark_connect::Error::SessionLost { .. }, .. }) {
+            if is_lost(&error, &ask) {
                 losses += 1;
                 if losses >= LOSSES {
                     // A driver that cannot carry the answer takes its sessions along.
@@ -211,8 +248,8 @@ impl SparkCleaner {
                 ask.is_sorted = true;
                 continue;
             }
-            if !is_staged && query::is_too_large(&error) {
-                info!(%file, "the answer is more than Spark's driver carries; staging it");
+            if !is_staged && query::lacks_memory(&error) {
+                info!(%file, error = chain(&error), "the answer is more than Spark's driver carries; staging it");
                 is_staged = true;
                 continue;
             }
@@ -221,14 +258,14 @@ impl SparkCleaner {
             }
             let waited = began.elapsed();
             if waited > self.settings.patience {
-                return Err(SparkError::GaveUp { waited, source: Box::new(error) }.into());
+                return Err(SparkError::GaveUp { waited, losses, source: Box::new(error) }.into());
             }
             warn!(%file, error = chain(&error), "Spark did not clean a file; trying again");
             if tries == 0 {
                 let text = format!("Spark did not clean `{file}`, which is tried again: {}", chain(&error));
                 (self.tell)(MessageLevel::Warn, text);
             }
-            self.sessions.forget().await;
+            self.sessions.forget(&ask.session).await;
             tries += 1;
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(None),
@@ -246,12 +283,14 @@ impl SparkCleaner {
         job: &Job,
         stop: &mut StopToken,
     ) -> Result<Option<Spooled>, CleanError> {
+        ask.session.clear();
         let session = tokio::select! {
             biased;
             () = stop.reached(Phase::Drain) => return Ok(None),
             () = job.batches.closed() => return Ok(None),
             session = self.sessions.get() => session?,
         };
+        session.id().clone_into(&mut ask.session);
         let staged = is_staged.then(|| self.staging.folder());
         let plan = match &staged {
             None => ask.answer(),
@@ -331,6 +370,13 @@ impl Cleaner for SparkCleaner {
     }
 }
 
+/// Whether the server was lost while it had the query.
+fn is_lost(error: &SparkError, ask: &Ask) -> bool {
+    let SparkError::Spark { source, .. } = error else { return false };
+    let is_away = matches!(source, spark_connect::Error::Unreachable { .. });
+    matches!(source, spark_connect::Error::SessionLost { .. }) || (is_away && !ask.session.is_empty())
+}
+
 /// Why Spark would not clean a file as its plan says.
 pub(crate) fn refusal(file: &OpenFile, plan: &FilePlan) -> Option<String> {
     query::query(file, plan, 0..file.rows()).err().map(|refusal| refusal.to_string())
@@ -338,7 +384,7 @@ pub(crate) fn refusal(file: &OpenFile, plan: &FilePlan) -> Option<String> {
 
 /// Whether the address of Spark, and what it is reached with, can be used at all; does not connect.
 pub(crate) fn check_address(settings: &Spark) -> Result<(), SparkError> {
-    Sessions::new(settings).map(|_| ())
+    session::connection(settings).map(|_| ())
 }
 
 /// That the file was in the state in which its footer was read all the while that Spark read it.

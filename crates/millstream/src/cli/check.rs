@@ -1,5 +1,6 @@
 //! `millstream check`: whether a pipeline file is right and what it matches. Changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use millstream_core::config::Config;
@@ -13,6 +14,9 @@ use crate::chain::chain;
 use crate::clean::spark::{check_address, refusal};
 use crate::source::list::{Listed, Listing};
 use crate::source::{FoundFile, read};
+
+/// Reasons that are told why Spark would not clean files.
+const REASONS: usize = 20;
 
 /// Prints the source files of a pipeline file that parsed.
 pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure> {
@@ -38,7 +42,7 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
         }
         return Err(Failure::Refused(text + "; correct it, or set `watch = true` to wait for files"));
     }
-    let Checked { problems, absent } = block_on(plan(config, &listing, &found))?;
+    let Checked { problems, absent, not_by_spark } = block_on(plan(config, &listing, &found))?;
     let size = found.iter().map(|file| file.size).sum();
     out::line(&format!("`source.path` matches {}, {}:", counted(found.len() as u64, "file"), bytes(size)))?;
     for (file, problem) in found.iter().zip(&problems) {
@@ -52,6 +56,9 @@ pub(super) fn check(config: &Config, pipeline_file: &Path) -> Result<(), Failure
             "! `clean.columns.{column}`: no file has this column, so all of it will be NULL or `fill`; is its name, or `from`, right?"
         ))?;
     }
+    for reason in not_by_spark {
+        out::line(&format!("! {reason}; DataFusion cleans it, and with `[clean.spark]` it would be quarantined"))?;
+    }
     match problems.iter().flatten().count() {
         0 => Ok(()),
         count => Err(Failure::Refused(format!("{} would be quarantined or stop a run", counted(count as u64, "file")))),
@@ -64,6 +71,8 @@ struct Checked {
     problems: Vec<Option<String>>,
     /// Declared columns that no file has, if any file can be cleaned.
     absent: Vec<String>,
+    /// What keeps Spark from cleaning files that DataFusion cleans, each reason once.
+    not_by_spark: BTreeSet<String>,
 }
 
 /// Looks at the files in the order in which a run would take them.
@@ -71,16 +80,19 @@ async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result
     let mut known = KnownSchema::default();
     let mut problems = Vec::with_capacity(found.len());
     let mut absent: Option<Vec<String>> = None;
+    let mut not_by_spark = BTreeSet::new();
     for file in found {
         let open = read::open(listing.store(), file.clone()).await;
         let plan = open.map_err(|error| error.reason()).and_then(|open| {
             let event_time = config.source.event_time.as_deref();
             let plan = FilePlan::new(&config.clean, event_time, &known, open.metadata.schema());
             let plan = plan.map_err(|error| error.to_string())?;
-            match config.spark.as_ref().and_then(|_| refusal(&open, &plan)) {
-                Some(reason) => Err(reason),
-                None => Ok(plan),
+            match refusal(&open, &plan) {
+                Some(reason) if config.spark.is_some() => return Err(reason),
+                Some(reason) => not_by_spark.extend((not_by_spark.len() < REASONS).then_some(reason)),
+                None => {}
             }
+            Ok(plan)
         });
         if let Ok(plan) = &plan {
             let lacking =
@@ -95,5 +107,5 @@ async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result
     }
     let is_declared = |name: &String| config.clean.columns.iter().any(|column| column.name == *name);
     let absent = absent.unwrap_or_default().into_iter().filter(is_declared).collect();
-    Ok(Checked { problems, absent })
+    Ok(Checked { problems, absent, not_by_spark })
 }

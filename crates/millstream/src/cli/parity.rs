@@ -51,6 +51,7 @@ pub(super) fn parity(config: &Config, options: Options, terminal: &Terminal) -> 
     let place = Place {
         store: listing.store(),
         spool_dir: std::env::temp_dir(),
+        sessions_file: None,
         spool_bytes: SPOOL_BYTES,
         batch_rows: config.batch_rows(),
         owner: &format!("{}-parity-{}", config.pipeline.name, std::process::id()),

@@ -1,6 +1,7 @@
 //! Planning: takes accepted files in order, reads their footers, decides how each is cleaned, and starts its splits, several
 //! at a time. What it sends is in the order of files and rows.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,9 +14,13 @@ use tracing::warn;
 use super::find::AcceptedFile;
 use super::read::{OpenFile, Split};
 use super::{SourceError, read};
+use crate::clean::spark::refusal;
 use crate::clean::{Cleaner, Job, SplitEvent};
 use crate::stop::{Phase, StopToken};
 use crate::supervise::{TaskError, Tasks};
+
+/// Reasons that are told why Spark would not clean files.
+const REASONS: usize = 20;
 
 /// Cleaned batches that a split may be ahead of the publisher.
 const BATCHES_AHEAD: usize = 4;
@@ -69,6 +74,8 @@ pub(crate) struct Planner {
     pub(crate) cleaner: Arc<dyn Cleaner>,
     /// The store that files are in.
     pub(crate) store: Arc<dyn object_store::ObjectStore>,
+    /// Why Spark would not clean what another engine cleans, as far as it was told.
+    pub(crate) not_by_spark: HashSet<String>,
 }
 
 impl Planner {
@@ -129,6 +136,9 @@ impl Planner {
             }
             return Err(SourceError::Refused { file: name, reason });
         }
+        if self.config.spark.is_none() {
+            self.tell_of_spark(&open, &plan);
+        }
         if started && progress.rules_hash.as_ref().is_some_and(|hash| *hash != plan.rules_hash) {
             let reason = "it is half published under other rules, which are not kept any more: bring the pipeline file of then back \
                           until it is finished"
@@ -148,6 +158,16 @@ impl Planner {
             engine: self.cleaner.engine().name,
         };
         Ok(Planned { open: Arc::new(open), start, next_row: progress.next_row })
+    }
+
+    /// A pipeline that moves to a cluster should not begin to fail there: what would keep it from that is told before.
+    fn tell_of_spark(&mut self, open: &OpenFile, plan: &FilePlan) {
+        if self.not_by_spark.len() < REASONS
+            && let Some(reason) = refusal(open, plan)
+            && self.not_by_spark.insert(reason.clone())
+        {
+            warn!(file = %open.found.file, reason, "with `[clean.spark]` this file would be quarantined");
+        }
     }
 
     /// Sends a file: start, splits, end. Gives `Drain` when it was told to stop on the way.

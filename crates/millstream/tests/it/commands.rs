@@ -95,6 +95,23 @@ fn check_names_declared_columns_that_no_file_has() {
 }
 
 #[test]
+fn what_only_spark_would_refuse_is_told_without_it_too() {
+    let pipeline = Pipeline::new("");
+    pipeline.add_file("a:b.parquet", 1);
+    let check = pipeline.call("check", &[]);
+    assert_eq!(check.code, 0, "{check:?}");
+    let told = "the file cannot be cleaned by Spark: its name has a `:`";
+    assert!(check.stdout.contains(told), "{}", check.stdout);
+    let run = pipeline.call("run", &["--until-done"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains(told) && run.stderr.contains("would be quarantined"), "{}", run.stderr);
+    // With Spark it is refused, and none is asked for that.
+    let pipeline = Pipeline::new("[clean.spark]\nconnect = \"sc://127.0.0.1:1\"\n");
+    pipeline.add_file("a:b.parquet", 1);
+    pipeline.call("check", &[]).assert_refused(&["1 file would be quarantined"]);
+}
+
+#[test]
 fn a_second_process_is_refused_and_told_who_has_the_folder() {
     let pipeline = Pipeline::with_source("watch = true", "");
     pipeline.add_file("a.parquet", 1);

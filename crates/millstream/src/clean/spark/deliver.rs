@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, concat_batches, filter_record_batch};
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 use millstream_core::plan::{FilePlan, PlannedColumn};
 use millstream_core::spark::query::{BROKEN, MARKS, ROW};
 use object_store::ObjectStore;
 
-use super::spool::Spooled;
+use super::spool::{Spooled, kinds};
 use super::{SparkError, check_unchanged};
 use crate::clean::batch::{self, BatchCleaner, Cleaned};
 use crate::clean::{CleanError, CleanedBatch, Job, SplitEvent};
@@ -28,36 +28,36 @@ pub(super) async fn deliver(
     let rejected = std::mem::take(&mut spooled.seen.rejected);
     let mut originals = Originals::new(store, job, &rejected)?;
     let mut next_row = job.split.rows.start;
-    let mut next = spooled.next()?;
-    if next.is_none() {
-        // All of it was filtered.
-        let nothing = rules.clean(next_row, &originals.none())?;
-        return send(job, job.split.rows.clone(), nothing).await;
-    }
-    while let Some(answer) = next {
-        next = spooled.next()?;
-        let last = answer.column_by_name(ROW).and_then(|rows| {
-            let rows = rows.as_primitive_opt::<arrow::datatypes::Int64Type>()?;
-            rows.values().last().map(|row| row.cast_unsigned())
-        });
-        let end = if next.is_none() { job.split.rows.end } else { last.map_or(next_row, |last| last + 1) };
-        let cleaned = cleaned(rules, &answer, next_row..end, &mut originals).await?;
-        if job.batches.send(SplitEvent::Batch(CleanedBatch { rows: next_row..end, cleaned })).await.is_err() {
+    while let Some(answer) = spooled.next()? {
+        let rows = next_row..last_row(&answer)? + 1;
+        next_row = rows.end;
+        let cleaned = cleaned(rules, &answer, rows.clone(), &mut originals).await?;
+        if !send(job, rows, cleaned).await {
             return Ok(());
         }
-        next_row = end;
+    }
+    let rest = next_row..job.split.rows.end;
+    if !rest.is_empty() {
+        // All of it was filtered.
+        let mut nothing = rules.clean(next_row, &originals.none())?;
+        nothing.filtered = rest.end - rest.start;
+        if !send(job, rest, nothing).await {
+            return Ok(());
+        }
     }
     let _ = job.batches.send(SplitEvent::End).await;
     Ok(())
 }
 
-async fn send(job: &Job, rows: Range<u64>, mut cleaned: Cleaned) -> Result<(), CleanError> {
-    cleaned.filtered = rows.end - rows.start;
-    // Nobody listens when the publisher has given the file up.
-    if job.batches.send(SplitEvent::Batch(CleanedBatch { rows, cleaned })).await.is_ok() {
-        let _ = job.batches.send(SplitEvent::End).await;
-    }
-    Ok(())
+/// Nobody listens when the publisher has given the file up.
+async fn send(job: &Job, rows: Range<u64>, cleaned: Cleaned) -> bool {
+    job.batches.send(SplitEvent::Batch(CleanedBatch { rows, cleaned })).await.is_ok()
+}
+
+fn last_row(answer: &RecordBatch) -> Result<u64, SparkError> {
+    let rows = answer.column_by_name(ROW).and_then(|rows| rows.as_primitive_opt::<Int64Type>());
+    let last = rows.and_then(|rows| rows.values().last().copied());
+    last.map(i64::cast_unsigned).ok_or_else(|| SparkError::Untrue(format!("it has no column `{ROW}`")))
 }
 
 async fn cleaned(
@@ -83,20 +83,12 @@ async fn cleaned(
     let all = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options);
     let all = all.map_err(batch::CleanError::arrange("clean rows"))?;
     let clean = filter_record_batch(&all, &delivered).map_err(batch::CleanError::arrange("clean rows"))?;
-    let lists: Vec<Vec<usize>> =
-        (0..answer.num_rows()).filter(|&row| !broken.is_null(row)).map(|row| kinds(broken, row)).collect();
+    let rejected = (0..answer.num_rows()).filter(|&row| !broken.is_null(row));
+    let lists = rejected.map(|row| kinds(broken, row)).collect::<Result<Vec<_>, _>>()?;
     let (numbers, raw) = originals.take(lists.len()).await?;
     let rejects = rules.explain(&raw, &numbers, &lists)?;
     let filtered = rows.end - rows.start - (clean.num_rows() + rejects.num_rows()) as u64;
     Ok(Cleaned { clean, rejects, filtered })
-}
-
-/// What a row broke, ascending.
-fn kinds(broken: &ArrayRef, row: usize) -> Vec<usize> {
-    let Some(lists) = broken.as_list_opt::<i32>() else { return Vec::new() };
-    let list = lists.value(row);
-    let Some(kinds) = list.as_primitive_opt::<Int32Type>() else { return Vec::new() };
-    kinds.values().iter().filter_map(|&kind| usize::try_from(kind).ok()).collect()
 }
 
 /// The rejected rows as they are in the file, read in their order.

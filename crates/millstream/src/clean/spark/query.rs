@@ -34,6 +34,8 @@ pub(super) struct Ask {
     /// Whether Spark must bring the rows in order. It reads a file in order by itself, unless it packs the pieces of one otherwise,
     /// and ordering them takes reading the file twice.
     pub(super) is_sorted: bool,
+    /// The session in which it is asked; empty before there is one.
+    pub(super) session: String,
     /// Makes the names of the counts its own: Spark mixes up those of queries at one time that have one name.
     observation: Uuid,
     query: Query,
@@ -49,7 +51,8 @@ impl Ask {
         // Hadoop's name of S3.
         let path = if path.starts_with("s3://") { path.replacen("s3:", "s3a:", 1) } else { path };
         let query = query(&job.split.file, &job.plan, job.split.rows.clone())?;
-        Ok(Self { path, bytes: bytes(job), is_same_path, is_sorted: false, observation: Uuid::nil(), query })
+        let (bytes, session, observation) = (bytes(job), String::new(), Uuid::nil());
+        Ok(Self { path, bytes, is_same_path, is_sorted: false, session, observation, query })
     }
 
     /// Asks for the rows.
@@ -111,6 +114,7 @@ impl Ask {
 
 /// The query of rows of a file, or why there is none.
 pub(super) fn query(file: &OpenFile, plan: &FilePlan, rows: Range<u64>) -> Result<Query, Refusal> {
+    check_name(&file.found.file)?;
     let parquet = file.metadata.parquet_schema();
     let leaves: Vec<Leaf> = (0..parquet.num_columns())
         .map(|leaf| {
@@ -126,6 +130,19 @@ pub(super) fn query(file: &OpenFile, plan: &FilePlan, rows: Range<u64>) -> Resul
         })
         .collect();
     Query::new(plan, &leaves, rows)
+}
+
+/// That Spark reads a file of this name at all.
+fn check_name(file: &str) -> Result<(), Refusal> {
+    let refuse = |reason: &str| Err(Refusal { what: "the file".to_owned(), reason: format!("{reason}: rename it") });
+    let name = file.rsplit('/').next().unwrap_or(file);
+    if name.contains(':') {
+        return refuse("its name has a `:`, which Hadoop's paths do not take");
+    }
+    if name.ends_with("._COPYING_") {
+        return refuse("its name ends in `._COPYING_`, and Spark passes such files over");
+    }
+    Ok(())
 }
 
 fn named(column: &Named) -> Expression {
@@ -219,15 +236,29 @@ pub(super) fn check(job: &Job, counts: &Counts, spooled: &Spooled) -> Result<(),
     Ok(())
 }
 
-/// Whether Spark's driver refused to carry the answer of a query.
-pub(super) fn is_too_large(error: &SparkError) -> bool {
+/// What Spark says when a driver or an executor lacks memory; 52 is the code with which an executor ends then.
+const MEMORY: [&str; 7] = [
+    "spark.driver.maxResultSize",
+    "OutOfMemoryError",
+    "Java heap space",
+    "GC overhead limit",
+    "UNABLE_TO_ACQUIRE_MEMORY",
+    "exited with code 52",
+    "running beyond physical memory limits",
+];
+
+/// Whether Spark has too little memory for a query: its driver for the answer, or an executor for its part of the work.
+pub(super) fn lacks_memory(error: &SparkError) -> bool {
     matches!(error, SparkError::Spark { source: spark_connect::Error::Query { message, .. }, .. }
-        if ["spark.driver.maxResultSize", "OutOfMemoryError", "Java heap space"].iter().any(|text| message.contains(text)))
+        if MEMORY.iter().any(|text| message.contains(text)))
 }
 
 /// An error for good: of the file, if Spark cannot read its pages, or of the run.
 pub(super) fn whose_fault(error: SparkError, path: &str, file: &str) -> CleanError {
     let SparkError::Spark { source, .. } = &error else { return error.into() };
+    if lacks_memory(&error) {
+        return SparkError::Memory { source: Box::new(error) }.into();
+    }
     let class = source.class().unwrap_or_default().to_owned();
     if class == "PATH_NOT_FOUND" || class.ends_with(".FILE_NOT_EXIST") {
         return SparkError::Unseen { path: path.to_owned(), class }.into();
@@ -241,6 +272,37 @@ pub(super) fn whose_fault(error: SparkError, path: &str, file: &str) -> CleanErr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_spark_does_not_read_are_refused() {
+        let refused = |file: &str| check_name(file).unwrap_err().to_string();
+        insta::assert_snapshot!(refused("data/a:b.parquet"), @"the file cannot be cleaned by Spark: its name has a `:`, which Hadoop's paths do not take: rename it");
+        insta::assert_snapshot!(refused("a.parquet._COPYING_"), @"the file cannot be cleaned by Spark: its name ends in `._COPYING_`, and Spark passes such files over: rename it");
+        for taken in ["at=12:30/a.parquet", "a b%20#ä.parquet", "x._COPYING_.parquet"] {
+            assert_eq!(check_name(taken), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_spark_says_of_memory_is_understood() {
+        let error = |message: &str| {
+            let (class, sql_state, message) = (None, None, message.to_owned());
+            let source = spark_connect::Error::Query { class, sql_state, message };
+            SparkError::Spark { endpoint: "sc://host:1".to_owned(), source }
+        };
+        // As Spark 4.3 says it of an executor, of a driver, and of an executor that ended.
+        for message in [
+            "Job aborted due to stage failure: Task 0 in stage 0.0 failed 4 times, most recent failure: Lost task 0.5 in stage 0.0 \
+             (TID 5) (127.0.0.1 executor 3): java.lang.OutOfMemoryError: Java heap space",
+            "Total size of serialized results of 9 tasks (1056.1 MiB) is bigger than spark.driver.maxResultSize (1024.0 MiB)",
+            "ExecutorLostFailure (executor 1 exited caused by one of the running tasks) Reason: Command exited with code 52",
+        ] {
+            assert!(lacks_memory(&error(message)), "{message}");
+            let told = crate::chain::chain(&whose_fault(error(message), "/a", "a"));
+            assert!(told.contains("spark.executor.memory"), "{told}");
+        }
+        assert!(!lacks_memory(&error("Permission denied")));
+    }
 
     #[test]
     fn a_path_is_only_itself() {

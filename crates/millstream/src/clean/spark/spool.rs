@@ -4,8 +4,8 @@ use std::io::{Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use millstream_core::spark::query::{BROKEN, ROW};
@@ -125,6 +125,7 @@ impl Seen {
             if broken.is_null(index) {
                 self.delivered += 1;
             } else {
+                kinds(broken, index)?;
                 self.rejected.push(number);
             }
         }
@@ -132,19 +133,28 @@ impl Seen {
     }
 }
 
+/// What a row broke, ascending; at least one thing.
+pub(super) fn kinds(broken: &ArrayRef, row: usize) -> Result<Vec<usize>, SparkError> {
+    let list = broken.as_list_opt::<i32>().map(|lists| lists.value(row));
+    let kinds = list.as_ref().and_then(|list| list.as_primitive_opt::<Int32Type>());
+    let kinds = kinds.filter(|kinds| kinds.null_count() == 0 && !kinds.is_empty());
+    let kinds = kinds.and_then(|kinds| kinds.values().iter().map(|&kind| usize::try_from(kind).ok()).collect());
+    kinds.ok_or_else(|| SparkError::Untrue(format!("what rejected rows broke, in `{BROKEN}`, cannot be read")))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{Int32Array, Int64Array, ListArray};
 
     use super::*;
 
     /// Rows with these numbers; odd ones are rejected.
     fn batch(numbers: &[i64]) -> RecordBatch {
         let rows: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
-        let broken = numbers.iter().map(|number| (number % 2 == 1).then_some(*number));
-        let broken: ArrayRef = Arc::new(broken.collect::<Int64Array>());
+        let broken = numbers.iter().map(|number| (number % 2 == 1).then_some([Some(0)]));
+        let broken: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(broken));
         RecordBatch::try_from_iter_with_nullable([(ROW, rows, false), (BROKEN, broken, true)]).unwrap()
     }
 
@@ -178,6 +188,22 @@ mod tests {
         let mut spool = spool(1);
         spool.put(&batch(&[5])).unwrap();
         assert!(matches!(spool.put(&batch(&[5])), Err(SparkError::Unordered { row: 5, behind: 5 })));
+    }
+
+    #[test]
+    fn what_a_row_broke_is_told_or_the_answer_is_refused() {
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([
+            Some(vec![Some(0), Some(3)]),
+            Some(vec![]),
+            Some(vec![None]),
+            Some(vec![Some(-1)]),
+        ]));
+        assert_eq!(kinds(&lists, 0).unwrap(), [0, 3]);
+        for row in 1..4 {
+            assert!(matches!(kinds(&lists, row), Err(SparkError::Untrue(_))), "{row}");
+        }
+        let no_lists: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+        assert!(kinds(&no_lists, 0).is_err());
     }
 
     #[test]

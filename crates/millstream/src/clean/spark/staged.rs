@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use millstream_core::config::Spark;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::SparkError;
 
-/// Rows of a batch that is read.
-const BATCH_ROWS: usize = 8192;
+/// Rows of a batch that is read, and about how many bytes they may have.
+const BATCH_ROWS: u64 = 8192;
+const BATCH_BYTES: u64 = 4 << 20;
 
 /// What a Spark that wrote all of a folder leaves in it.
 const SUCCESS: &str = "_SUCCESS";
@@ -24,6 +26,8 @@ pub(super) struct Staging {
     owner: PathBuf,
     /// Of this process.
     folder: PathBuf,
+    /// Of processes that were killed: executors may have written on until their sessions were ended.
+    earlier: Vec<PathBuf>,
 }
 
 /// A folder for one answer; removed when it is dropped.
@@ -37,12 +41,13 @@ impl Staging {
         let owner = settings.staging.join(owner);
         let folder = owner.join(Uuid::new_v4().to_string());
         let wrong = |source: std::io::Error| SparkError::spool(&folder)(source.into());
+        let earlier = fs::read_dir(&owner).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
         match fs::remove_dir_all(&owner) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrong(error)),
             Ok(()) | Err(_) => {}
         }
         fs::create_dir_all(&folder).map_err(wrong)?;
-        Ok(Self { owner, folder })
+        Ok(Self { owner, folder, earlier: earlier.unwrap_or_default() })
     }
 
     /// A folder that is not there yet.
@@ -54,6 +59,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         remove(&self.folder);
+        self.earlier.iter().for_each(|folder| remove(folder));
         // Not while another process of this publisher has taken over.
         let _ = fs::remove_dir(&self.owner);
     }
@@ -85,7 +91,10 @@ impl StagedFolder {
         for path in files {
             let file = File::open(&path).map_err(|error| wrong(error.into()))?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-                .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+                .and_then(|builder| {
+                    let rows = batch_rows(builder.metadata());
+                    builder.with_batch_size(rows).build()
+                })
                 .map_err(|error| wrong(error.into()))?;
             for batch in reader {
                 put(&batch.map_err(|error| wrong(error.into()))?)?;
@@ -99,6 +108,13 @@ impl Drop for StagedFolder {
     fn drop(&mut self) {
         remove(&self.path);
     }
+}
+
+/// Fewer rows where they are wide.
+fn batch_rows(file: &ParquetMetaData) -> usize {
+    let sum = |of: fn(&RowGroupMetaData) -> i64| file.row_groups().iter().map(of).sum::<i64>().max(1).cast_unsigned();
+    let row_bytes = (sum(RowGroupMetaData::total_byte_size) / sum(RowGroupMetaData::num_rows)).max(1);
+    usize::try_from((BATCH_BYTES / row_bytes).clamp(1, BATCH_ROWS)).unwrap_or(1)
 }
 
 fn remove(folder: &Path) {

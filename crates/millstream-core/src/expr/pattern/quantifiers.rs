@@ -1,48 +1,38 @@
-//! Patterns of the portable kind for Java, which reads some of what Rust takes in another way.
-//!
-//! Classes, groups, alternatives, anchors and escapes of the portable kind mean the same in both. What is not carried over is
-//! what Rust takes and Java refuses or reads otherwise: a quantifier on nothing, on an anchor or on a quantifier, and braces
-//! that are no quantifier.
+//! Where quantifiers and braces stand: what Rust takes and Java refuses or reads otherwise. (Classes, groups, alternatives,
+//! anchors and escapes of the portable kind mean the same in both.)
 
-/// The pattern for Java.
-///
-/// # Errors
-/// If Java has no equal pattern of the same text, with the reason.
-pub(super) fn java(portable: &str) -> Result<String, String> {
-    let refuse = |what: &str| Err(format!("pattern `{portable}` has {what}, which Java reads differently"));
-    let mut sql = String::with_capacity(portable.len());
-    let mut rest = portable;
+/// The pattern with lone `}` and `]` escaped, or what cannot be settled.
+pub(super) fn settled(pattern: &str) -> Result<String, &'static str> {
+    let mut settled = String::with_capacity(pattern.len());
+    let mut rest = pattern;
     let mut quantifiable = false;
     while let Some(char) = rest.chars().next() {
         let (piece, is_atom) = match char {
             '\\' => {
                 let escaped = rest[1..].chars().next().unwrap_or_default();
-                if matches!(escaped, '<' | '>') {
-                    return refuse("a word boundary");
-                }
                 (if escaped == 'x' { take(rest, 4) } else { take(rest, 2) }, !matches!(escaped, 'A' | 'z'))
             }
             '[' => (class(rest), true),
             '*' | '+' | '?' | '{' => {
                 if !quantifiable {
-                    return refuse("a quantifier on nothing, on an anchor or on a quantifier");
+                    return Err("a quantifier on nothing, on an anchor or on a quantifier");
                 }
-                let Some(quantifier) = quantifier(rest) else { return refuse("braces that are no quantifier") };
+                let Some(quantifier) = quantifier(rest) else { return Err("braces that are no quantifier") };
                 (quantifier, false)
             }
             '(' => (if rest.starts_with("(?:") { "(?:" } else { "(" }, false),
             '|' | '^' => (take(rest, 1), false),
             '}' | ']' => {
-                sql.push('\\');
+                settled.push('\\');
                 (take(rest, 1), true)
             }
             _ => (take(rest, 1), true),
         };
-        sql.push_str(piece);
+        settled.push_str(piece);
         rest = &rest[piece.len()..];
         quantifiable = is_atom;
     }
-    Ok(sql)
+    Ok(settled)
 }
 
 /// The first `count` characters.
@@ -85,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_both_read_alike_is_carried_over() {
+    fn what_engines_read_alike_stays() {
         for same in [
             r"^[0-9]+\z",
             r"[^\n]*?x{2}",
@@ -98,15 +88,15 @@ mod tests {
             "ä+",
             r"[ \t\n\r\f\x0b]*",
         ] {
-            assert_eq!(java(same).as_deref(), Ok(same));
+            assert_eq!(settled(same).as_deref(), Ok(same));
         }
-        assert_eq!(java("a}]").as_deref(), Ok(r"a\}\]"));
+        assert_eq!(settled("a}]").as_deref(), Ok(r"a\}\]"));
     }
 
     #[test]
     fn what_java_reads_otherwise_is_refused() {
-        for other in ["a**", "a{2}{3}", "^*", r"\A+", "(*a)", "a{,3}", "a{x}", r"\<a", "a|+b"] {
-            assert!(java(other).is_err(), "{other}");
+        for other in ["a**", "a{2}{3}", "^*", r"\A+", "(*a)", "a{,3}", "a{x}", "a|+b"] {
+            assert!(settled(other).is_err(), "{other}");
         }
     }
 }
