@@ -4,6 +4,8 @@
 pub mod config;
 pub mod dedup;
 pub mod expr;
+#[cfg(test)]
+mod fuzz;
 pub mod ids;
 pub mod lists;
 pub mod original;
@@ -14,3 +16,4 @@ pub mod spark;
 pub mod status;
 pub mod types;
 pub mod units;
+pub mod untrusted;

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::answer::{Form, answer};
 use super::{App, metrics as exposition};
 use crate::pipeline::Running;
+use crate::source::retry::{Answer, Request};
 use crate::view::QueryError;
 
 /// An error as clients see it: a status code and `{"error": "text"}`.
@@ -168,6 +169,23 @@ pub(super) async fn sql(
         ApiError::new(StatusCode::BAD_REQUEST, text)
     })?;
     app.query(&request.sql, request.limit, Form::wanted(&headers)).await
+}
+
+/// Takes quarantined files again.
+pub(super) async fn retry(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Vec<Answer>>, ApiError> {
+    let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
+    let request: Request = serde_json::from_slice(&body).map_err(|error| {
+        let text = format!("the body is not `{{\"files\": [\"data/a.parquet\"], \"keep_published\": false}}`: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, text)
+    })?;
+    let Some(retries) = &app.pipeline()?.retries else {
+        let text = "this process does not publish: ask the one that does (`millstream run` or `publish`)".to_owned();
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, text));
+    };
+    retries.ask(request).await.map(Json).map_err(|text| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text))
 }
 
 /// A route that is there, with a method that it does not have.

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::find::AcceptedFile;
 use super::read::{OpenFile, Split};
+use super::untrusted::Guard;
 use super::{SourceError, read};
 use crate::clean::{Cleaner, Job, SplitEvent};
 use crate::stop::{Phase, StopToken};
@@ -69,6 +70,8 @@ pub(crate) struct Planner {
     pub(crate) cleaner: Arc<dyn Cleaner>,
     /// The store that files are in.
     pub(crate) store: Arc<dyn object_store::ObjectStore>,
+    /// What files are held to.
+    pub(crate) guard: Arc<Guard>,
 }
 
 impl Planner {
@@ -111,7 +114,7 @@ impl Planner {
             // Nothing of it is published: it may still become another.
             found = read::as_it_is_now(&*self.store, found).await?;
         }
-        let open = read::open(Arc::clone(&self.store), found).await?;
+        let open = read::open(Arc::clone(&self.store), found, &self.guard).await?;
         let started = progress.phase == FilePhase::Started;
         // A file that was begun under other rules ends under them.
         let config = self.earlier.as_ref().filter(|_| started).unwrap_or(&self.config);

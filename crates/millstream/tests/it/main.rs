@@ -4,8 +4,10 @@
 
 mod commands;
 mod demo;
+mod drift;
 mod http;
 mod program;
+mod retry;
 mod source;
 mod stop;
 mod wire;

@@ -39,8 +39,17 @@ pub(crate) fn get(run: &Run, path: &str) -> Answer {
 
 /// `/api/status` of a server; none when it does not answer as it should.
 pub(crate) fn status(host: &str) -> Option<Value> {
+    try_get(host, "/api/status")
+}
+
+/// `/api/ledger` of a server; none when it does not answer as it should.
+pub(crate) fn ledger(host: &str) -> Option<Value> {
+    try_get(host, "/api/ledger")
+}
+
+fn try_get(host: &str, path: &str) -> Option<Value> {
     let mut socket = TcpStream::connect(host).ok()?;
-    write!(socket, "GET /api/status HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
+    write!(socket, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").ok()?;
     let mut text = String::new();
     socket.read_to_string(&mut text).ok()?;
     serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
