@@ -72,6 +72,8 @@ KAFKA_FAULTS = python("tests/kafka_faults_test.py")
 SPARK_KILL = python("tests/kill_test.py", "--engine", "spark")
 SPARK_SEEDS = 30
 """Random pipelines that `make torture` compares."""
+FUZZ_CASES = 20_000
+"""Changed inputs that `make torture` tries of each kind."""
 SPARK_PARITY = python("tests/spark_parity_test.py")
 SPARK_PIPELINE = python("tests/spark_pipeline_test.py")
 QUICK_SPARK = ["TheWholeWay", "Faults", "ServersThatAreAway"]
@@ -97,6 +99,7 @@ TEST = [
     Step("kafka-faults", "what can be wrong with Kafka", [*KAFKA_FAULTS, *QUICK_FAULTS], unittest_counts),
     Step("kafka-kill", "kills over Kafka, brokers among the killed", [*KAFKA_KILL, "--rounds", "5", "--seconds", "80"], own_counts),
     Step("nasty", "the program takes the pipelines of nasty values", python("tests/nasty_test.py"), unittest_counts),
+    Step("hostile", "hostile files among good ones", python("tests/hostile_test.py"), unittest_counts),
     Step("spark-stream", "a result of Spark comes whole", python("tests/spark_stream_test.py"), unittest_counts),
     Step("spark-parity", "Spark and DataFusion give the same rows", SPARK_PARITY, unittest_counts),
     Step("spark-pipeline", "the whole way with Spark, and its faults", [*SPARK_PIPELINE, *QUICK_SPARK], unittest_counts),
@@ -126,6 +129,10 @@ def torture(rounds: int) -> list[Step]:
     steps = [Step("embedded", "the log in the program", embedded, own_counts)]
     in_bucket = python("tests/kill_test.py", "--store", "s3", "--rounds", few)
     steps.append(Step("s3", "files in a bucket, calls to it fail", in_bucket, own_counts))
+    hostile = python("tests/hostile_test.py", "--seeds", "20", "Hostile.test_generated_files")
+    steps.append(Step("hostile", "hostile files, more seeds", hostile, unittest_counts))
+    fuzz = ["env", f"PROPTEST_CASES={FUZZ_CASES}", "cargo", "test", "--workspace", "fuzz"]
+    steps.append(Step("fuzz", "changed files, records and pipeline files", fuzz, cargo_counts))
     for name, (what, options) in ways.items():
         steps.append(Step(name, what, [*KAFKA_KILL, "--rounds", few, *options], own_counts))
     steps.append(Step("kafka-faults", "what can be wrong with Kafka for longer", [*KAFKA_FAULTS, "LongFaults"], unittest_counts))

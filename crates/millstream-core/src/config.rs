@@ -349,6 +349,29 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// `query_rows`: most rows that a query returns. Default 100,000; 1 to 10,000,000.
     pub query_rows: NonZeroUsize,
+    /// What a source file may be; the keys `file_…` and `isolated_…`.
+    pub files: FileLimits,
+}
+
+/// `[limits]`: what a source file may be
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileLimits {
+    /// `file_footer`: largest footer, bytes. Default 32 MiB; 64 KiB to 1 GiB.
+    pub footer: u64,
+    /// `file_columns`: most columns, those inside of others counted. Default 10,000; 1 to 1,000,000.
+    pub columns: u64,
+    /// `file_row_groups`: most row groups. Default and most 32,767, what Parquet can number.
+    pub row_groups: u64,
+    /// `file_depth`: how deep columns may lie inside of each other. Default 32; 1 to 64.
+    pub depth: u64,
+    /// `file_unpacked`: bytes that a row group may unpack to and still be read in this process. Default 1 GiB; 1 MiB to 64 TiB.
+    pub unpacked: u64,
+    /// `file_expansion`: how many times its size on disk a row group past `unpacked` may unpack to. Default 10,000; 1 to 10^9.
+    pub expansion: u64,
+    /// `isolated_memory`: what a process that reads a file apart may take, bytes. Default 512 MiB; 64 MiB to 64 TiB.
+    pub isolated_memory: u64,
+    /// `isolated_time`: how long such a process may take from one batch to the next. Default 1 min; 1 s to 1 h.
+    pub isolated_time: Duration,
 }
 
 /// `[server]`

@@ -5,6 +5,8 @@ pub mod config;
 pub mod dedup;
 pub mod detail;
 pub mod expr;
+#[cfg(test)]
+mod fuzz;
 pub mod ids;
 pub mod lists;
 pub mod original;
@@ -15,3 +17,4 @@ pub mod spark;
 pub mod status;
 pub mod types;
 pub mod units;
+pub mod untrusted;

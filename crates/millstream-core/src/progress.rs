@@ -89,6 +89,9 @@ pub struct FileProgress {
     pub engine: Option<String>,
     /// What became of its rows so far.
     pub outcomes: Outcomes,
+    /// The row from which it was taken again after it had been quarantined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_from_row: Option<u64>,
 }
 
 impl FileProgress {

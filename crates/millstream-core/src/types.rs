@@ -302,7 +302,7 @@ pub struct UnsupportedType(DataType);
 ///
 /// # Errors
 /// Of decimal256, decimals with a scale outside of 0 to precision, float16, interval, duration, union, and nested types
-/// that hold one of them or a null type.
+/// that hold one of them, a null type, or fields that have no name or one that differs from another's by case only.
 pub fn source_type(arrow: &DataType) -> Result<SourceType, UnsupportedType> {
     use ColumnType as C;
     let scalar = match arrow {
@@ -355,7 +355,7 @@ fn nested_type(arrow: &DataType) -> Result<ValueType, UnsupportedType> {
         | DataType::FixedSizeList(item, _)
         | DataType::LargeList(item)
         | DataType::LargeListView(item) => Ok(ValueType::List(Box::new(nested_type(item.data_type())?))),
-        DataType::Struct(fields) if !fields.is_empty() => fields
+        DataType::Struct(fields) if !fields.is_empty() && are_apart(fields) => fields
             .iter()
             .map(|field| Ok((field.name().clone(), nested_type(field.data_type())?)))
             .collect::<Result<_, _>>()
@@ -373,6 +373,13 @@ fn nested_type(arrow: &DataType) -> Result<ValueType, UnsupportedType> {
         }
         other => source_type(other).map(|source| source.becomes),
     }
+}
+
+/// Whether fields have names, and no two the same but for case: other programs could not tell them apart.
+fn are_apart(fields: &Fields) -> bool {
+    let is_twin =
+        |index: usize, name: &str| fields[..index].iter().any(|other| other.name().eq_ignore_ascii_case(name));
+    fields.iter().enumerate().all(|(index, field)| !field.name().is_empty() && !is_twin(index, field.name()))
 }
 
 #[cfg(test)]

@@ -101,6 +101,23 @@ pub fn format_size(bytes: u64) -> String {
     }
 }
 
+/// A size as people say it: `2.1GB`.
+#[must_use]
+pub fn about_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} bytes");
+    }
+    let mut unit = 0;
+    #[expect(clippy::cast_precision_loss, reason = "two digits for people")]
+    let mut size = bytes as f64 / 1000.0;
+    while size >= 999.5 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    if size < 9.95 { format!("{size:.1}{}", UNITS[unit]) } else { format!("{size:.0}{}", UNITS[unit]) }
+}
+
 /// Reads rows per second: `50000 rows/s`. The space is optional.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use millstream_core::config::{Config, Pace};
 use millstream_core::ids::{Topic, TopicPartition};
+use millstream_core::progress::FileProgress;
 use millstream_core::record::RecordHeader;
 use millstream_core::status::{
     ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, LogTrouble, Message, MessageLevel, PartitionStatus,
@@ -287,6 +288,11 @@ impl Board {
                 inner.versions.truncate(VERSIONS);
             }
         });
+    }
+
+    /// What is durable of a file.
+    pub(crate) fn file(&self, file: &str) -> Option<FileProgress> {
+        self.lock().books.file(file)
     }
 
     /// Whether all rows of a file have an outcome.

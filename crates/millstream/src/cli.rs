@@ -9,6 +9,7 @@ mod out;
 mod parity;
 mod progress;
 mod reset;
+mod retry;
 mod run;
 mod signals;
 mod sql;
@@ -28,6 +29,8 @@ use millstream_core::plan::check::check_config;
 
 use crate::environment::variable;
 use crate::pipeline::Role;
+use crate::source::isolated;
+use crate::source::untrusted::quiet;
 use crate::stream::PublisherId;
 use crate::stream::kafka::MAX_PUBLISHERS;
 
@@ -192,6 +195,20 @@ enum Command {
         #[command(flatten)]
         options: parity::Options,
     },
+    /// Take quarantined files again, after they were mended or a limit was raised
+    #[command(after_help = "Example:\n  millstream retry pipeline.toml data/2024-03.parquet\n\n\
+        Works while the pipeline runs, and, with the embedded log, while it does not. A file of which rows were published goes on\n\
+        behind them. Ends with code 2 when a file cannot be taken.")]
+    Retry {
+        #[command(flatten)]
+        pipeline: PipelineFile,
+        /// Quarantined files, as `millstream status` names them
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Go on behind the rows that are published though the file was changed: those rows must be what they were
+        #[arg(long)]
+        keep_published: bool,
+    },
     /// Start over: remove the log and the state of a pipeline, asking first
     #[command(after_help = "Example:\n  millstream reset pipeline.toml --archive")]
     Reset {
@@ -204,6 +221,9 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Read a file for another process of this program
+    #[command(hide = true, name = isolated::COMMAND)]
+    ReadIsolated,
     /// List the names of the fail-points (development builds)
     #[command(hide = true)]
     Failpoints,
@@ -219,6 +239,10 @@ struct PipelineFile {
 /// Does what the command line says; the whole program.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::ReadIsolated) {
+        return isolated::child::main();
+    }
+    quiet::install_hook();
     let terminal = Terminal::new();
     let done = terminal::start_log(&terminal, arguments.log_format, &arguments.log_level)
         .and_then(|()| dispatch(arguments.command, &terminal));
@@ -275,7 +299,12 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Status { pipeline, json, watch } => status::status(&load(&pipeline.path)?, json, watch),
         Command::Verify { pipeline, fast, json } => verify::verify(load(&pipeline.path)?, fast, json),
         Command::Parity { pipeline, options } => parity::parity(&load(&pipeline.path)?, options, terminal),
+        Command::Retry { pipeline, files, keep_published } => {
+            retry::retry(&load(&pipeline.path)?, &files, keep_published)
+        }
         Command::Reset { pipeline, archive, yes } => reset::reset(&load(&pipeline.path)?, archive, yes, terminal),
+        // It was done without terminal and log.
+        Command::ReadIsolated => Ok(()),
         Command::Failpoints => failpoints(),
     }
 }

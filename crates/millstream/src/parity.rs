@@ -20,6 +20,7 @@ use crate::pipeline::PipelineError;
 use crate::source::FoundFile;
 use crate::source::list::Listing;
 use crate::source::read::{self, OpenFile, Split};
+use crate::source::untrusted::Guard;
 use crate::stop::stop_channel;
 
 /// Differences that are shown.
@@ -99,10 +100,11 @@ pub(crate) async fn parity(
 ) -> Result<Report, PipelineError> {
     let mut report = Report::default();
     let mut known = KnownSchema::default();
+    let guard = Guard::of(config);
     for file in found.iter().take(sample.files) {
         tell(&file.file);
         let refused = |reason: String| Refused { file: file.file.to_string(), reason };
-        let open = match read::open(listing.store(), file.clone()).await {
+        let open = match read::open(listing.store(), file.clone(), &guard).await {
             Ok(open) => Arc::new(open),
             Err(error) => {
                 report.refused.push(refused(error.reason()));

@@ -26,6 +26,7 @@ use crate::publishing::Publishing;
 use crate::receive::{Member, Receiver};
 use crate::source::SourceError;
 use crate::source::list::Listing;
+use crate::source::retry::Retries;
 use crate::stop::{Phase, StopSender, StopToken, stop_channel};
 use crate::stream::kafka::{KafkaLogError, Tell};
 use crate::stream::{Access, Log, LogError, PublisherId, Recovered, Retention};
@@ -93,6 +94,8 @@ pub(crate) struct Running {
     pub(crate) board: Arc<Board>,
     /// SQL.
     pub(crate) queries: Queries,
+    /// Files that are to be taken again; none where another process publishes.
+    pub(crate) retries: Option<Arc<Retries>>,
 }
 
 /// Why a run failed.
@@ -172,7 +175,8 @@ pub(crate) fn run(
         let memory = Shares::of(config.limits.memory).queries;
         let is_whole = matches!(role, Role::Run | Role::Serve);
         let queries = Queries::new(Arc::clone(&config), Arc::clone(&stages.live), memory, queries, is_whole)?;
-        started(Running { board: Arc::clone(&board), queries });
+        let retries = stages.publishing.as_ref().map(|(publishing, _)| Arc::clone(&publishing.retries));
+        started(Running { board: Arc::clone(&board), queries, retries });
         let state = supervise(stages, &board, stop, work).await?;
         let status = board.status();
         let summary = Summary {
@@ -345,7 +349,8 @@ fn publishing(
     let listing = Arc::new(Listing::of(config)?);
     let cleaner = cleaner(config, listing.store(), stream, id, board)?;
     let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
-    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes })
+    let retries = Arc::default();
+    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, retries })
 }
 
 /// Has people told on the page and by `status`.

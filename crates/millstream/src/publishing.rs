@@ -21,6 +21,8 @@ use crate::pipeline::{PipelineError, Until};
 use crate::source::find::Finder;
 use crate::source::list::Listing;
 use crate::source::plan::Planner;
+use crate::source::retry::{Retries, Terms};
+use crate::source::untrusted::Guard;
 use crate::stop::{Phase, StopToken};
 use crate::stream::kafka::MAX_PUBLISHERS;
 use crate::stream::publish::{PublishError, Publisher};
@@ -56,6 +58,8 @@ pub(crate) struct Publishing {
     pub(crate) until: Until,
     /// What dedup may take, bytes.
     pub(crate) dedup_bytes: u64,
+    /// Files that are to be taken again.
+    pub(crate) retries: Arc<Retries>,
 }
 
 impl Publishing {
@@ -132,19 +136,23 @@ impl Publishing {
         stop: &StopToken,
         tasks: &Tasks,
     ) -> Result<(), TaskError> {
-        let planner = self.planner(&recovered).map_err(TaskError::Start)?;
+        let guard = Guard::of(&self.config);
+        let planner = self.planner(&recovered, Arc::clone(&guard)).map_err(TaskError::Start)?;
         let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
         let (requests, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
         let (work, working) = mpsc::channel(WORK_AHEAD);
         let finder = Finder {
             listing: Arc::clone(&self.listing),
+            guard: Arc::clone(&guard),
             watch: self.config.source.watch && self.until == Until::Stopped,
             list_interval: self.config.source.list_interval,
             settle: self.config.source.settle,
             known: recovered.files.clone(),
             publisher: self.id,
             others: recovered.others.clone(),
+            retries: Arc::clone(&self.retries),
+            terms: Terms::of(&self.config),
             board: Arc::clone(&self.board),
         };
         let open = recovered.files.iter().filter(|file| !file.is_over());
@@ -183,7 +191,7 @@ impl Publishing {
         Ok(())
     }
 
-    fn planner(&self, recovered: &Recovered) -> Result<Planner, PipelineError> {
+    fn planner(&self, recovered: &Recovered, guard: Arc<Guard>) -> Result<Planner, PipelineError> {
         Ok(Planner {
             config: Arc::clone(&self.config),
             earlier: earlier_rules(&self.config, recovered)?,
@@ -191,6 +199,7 @@ impl Publishing {
             cleaner: Arc::clone(&self.cleaner),
             store: self.listing.store(),
             not_by_spark: HashSet::new(),
+            guard,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The page and the API: status, ledger, tables, views, SQL that only reads, a stream of changes, metrics.
 //!
-//! The server never changes a pipeline, never runs a query itself and keeps nothing for a client but one place in each of
+//! The server changes nothing but that a quarantined file is taken again when somebody asks for it (the publisher does it), never runs a query itself and keeps nothing for a client but one place in each of
 //! the feed's channels. Who may ask is decided in `guard`, before any route.
 
 pub(crate) mod answer;
@@ -189,6 +189,7 @@ fn router(app: Arc<App>, rules: Guard) -> Router {
         .route("/api/sql", post(api::sql))
         .route("/api/sql/export", post(export::export))
         .route("/api/queries", get(api::queries))
+        .route("/api/retry", post(api::retry))
         .route("/api/stream", get(stream::stream))
         .route("/api/history", get(details::history))
         .route("/api/profile", get(details::profile))

@@ -4,9 +4,14 @@
 //! its tag and quarantined, never read on.
 
 pub(crate) mod find;
+#[cfg(test)]
+mod fuzz;
+pub(crate) mod isolated;
 pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod read;
+pub(crate) mod retry;
+pub(crate) mod untrusted;
 
 use std::path::PathBuf;
 use std::sync::Arc;

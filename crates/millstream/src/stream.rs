@@ -142,6 +142,8 @@ pub(crate) struct Append {
     pub(crate) publisher: Option<PublisherProgress>,
     /// Files whose progress changed.
     pub(crate) files: Vec<FileProgress>,
+    /// Numbers that files had before they got the ones in `files`.
+    pub(crate) given_up: Vec<u64>,
     /// What dedup learned and forgot: the event time of each key that it holds now, none for one that it does not hold any
     /// more.
     pub(crate) dedup: BTreeMap<KeyHash, Option<i64>>,

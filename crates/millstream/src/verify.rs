@@ -25,6 +25,7 @@ use crate::durable::Durable;
 use crate::pipeline::PipelineError;
 use crate::source::list::Listing;
 use crate::source::read::{self, Split};
+use crate::source::untrusted::Guard;
 use crate::source::{FoundFile, SourceError};
 
 /// Rows named for each kind of problem at most.
@@ -98,6 +99,14 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
     note_log(&durable, pending.len(), &mut found).await?;
     let listing = Listing::of(config)?;
     let mut again = Again::new(config, &listing);
+    // Dedup saw the rows of a file that was taken on midway in another order than that of numbers.
+    let is_mixed = recovered.files.iter().any(|file| file.retried_from_row.is_some_and(|row| row > 0));
+    if is_mixed && again.dedup.is_some() {
+        again.mixed = true;
+        report
+            .notes
+            .push("which rows are repeats is taken from the ledger: a file was taken on midway by `retry`".to_owned());
+    }
     for file in &recovered.files {
         let of_file = found.remove(&file.file).unwrap_or_default();
         let fates = if fast { Ok(Vec::new()) } else { again.fates(file).await };
@@ -193,17 +202,28 @@ fn note(
 struct Again<'a> {
     config: &'a Arc<Config>,
     listing: &'a Listing,
+    guard: Arc<Guard>,
     known: KnownSchema,
     dedup: Option<Deduplicator>,
     /// Whether no file was passed over: then dedup knows every key that it knew.
     complete: bool,
+    /// Whether dedup saw rows in another order than that of files and rows.
+    mixed: bool,
 }
 
 impl<'a> Again<'a> {
     fn new(config: &'a Arc<Config>, listing: &'a Listing) -> Self {
         let event_time = config.source.event_time.as_deref();
         let dedup = config.clean.dedup.as_ref().map(|spec| Deduplicator::new(spec, event_time, usize::MAX));
-        Self { config, listing, known: KnownSchema::default(), dedup, complete: true }
+        Self {
+            config,
+            listing,
+            guard: Guard::of(config),
+            known: KnownSchema::default(),
+            dedup,
+            complete: true,
+            mixed: false,
+        }
     }
 
     /// What should have become of the rows that have an outcome; the reason when nobody can tell any more.
@@ -218,7 +238,7 @@ impl<'a> Again<'a> {
             tag: file.tag.clone(),
         };
         let store = self.listing.store();
-        let open = read::open(Arc::clone(&store), found).await.map_err(|error| chain(&error))?;
+        let open = read::open(Arc::clone(&store), found, &self.guard).await.map_err(|error| chain(&error))?;
         let event_time = self.config.source.event_time.as_deref();
         let plan = FilePlan::new(&self.config.clean, event_time, &self.known, open.metadata.schema());
         let plan = Arc::new(plan.map_err(|error| error.to_string())?);
@@ -234,7 +254,7 @@ impl<'a> Again<'a> {
         let row_groups = 0..open.metadata.metadata().num_row_groups();
         let split = Split { file: Arc::new(open), row_groups, rows: 0..file.next_row, start: 0 };
         let batch_rows = self.config.stream.batch_rows.get();
-        let mut batches = read::rows(store, &split, &columns, batch_rows).map_err(|error| chain(&error))?;
+        let mut batches = read::rows(store, &split, &columns, batch_rows);
         let rules = BatchCleaner::new(plan).map_err(|error| chain(&error))?;
         let mut fates = vec![Fate::Filtered; usize::try_from(file.next_row).unwrap_or(usize::MAX)];
         let mut new_file = true;
@@ -247,8 +267,9 @@ impl<'a> Again<'a> {
                 None => None,
             };
             new_file = false;
-            let complete = self.complete;
+            let (complete, mixed) = (self.complete, self.mixed);
             mark(&mut fates, &cleaned.clean, |row| match &keep {
+                Some(_) if mixed => Fate::Unknown,
                 Some(keep) if !keep.value(row) => Fate::Deduplicated,
                 // It may be a repeat of a row in a file that was passed over.
                 Some(_) if !complete => Fate::Unknown,

@@ -11,7 +11,7 @@ use super::kafka::{self, read_kafka};
 use super::reader::section::Section;
 use super::reader::{Item, Text};
 use super::location::{Location, StoreUrl, URL_FORM};
-use super::{Archive, Format, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
+use super::{Archive, FileLimits, Format, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
 use crate::units;
 
 const KIB: u64 = 1 << 10;
@@ -230,6 +230,16 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Read<'_, Limits> {
         memory: memory.as_ref().and_then(|item| item.size(64 * MIB..=64 * TIB)).unwrap_or(512 * MIB),
         query_timeout: section.duration("query_timeout", Duration::from_secs(30), Duration::from_millis(10)..=HOUR),
         query_rows: count(section.integer("query_rows", 100_000, 1..=10_000_000)),
+        files: FileLimits {
+            footer: section.size("file_footer", 32 * MIB, 64 * KIB..=GIB),
+            columns: section.integer("file_columns", 10_000, 1..=1_000_000),
+            row_groups: section.integer("file_row_groups", 32_767, 1..=32_767),
+            depth: section.integer("file_depth", 32, 1..=64),
+            unpacked: section.size("file_unpacked", GIB, MIB..=64 * TIB),
+            expansion: section.integer("file_expansion", 10_000, 1..=1_000_000_000),
+            isolated_memory: section.size("isolated_memory", 512 * MIB, 64 * MIB..=64 * TIB),
+            isolated_time: section.duration("isolated_time", Duration::from_mins(1), Duration::from_secs(1)..=HOUR),
+        },
     };
     section.finish();
     Read { value, items: Items { memory, ..Items::default() } }

@@ -62,7 +62,16 @@ impl Books {
     }
 
     fn put(&mut self, file: FileProgress) {
-        self.sequences.insert(file.file.clone(), file.sequence);
+        let before = self.sequences.insert(file.file.clone(), file.sequence).filter(|before| *before != file.sequence);
+        if let Some(before) = before {
+            // It is taken again, under another number.
+            if let Some(gone) = self.files.remove(&before) {
+                self.rows_read -= gone.outcomes.rows();
+            }
+            if let Some(pending) = self.pending.remove(&before) {
+                self.pending.insert(file.sequence, pending);
+            }
+        }
         self.rows_read += file.outcomes.rows();
         if let Some(before) = self.files.insert(file.sequence, file) {
             self.rows_read -= before.outcomes.rows();
@@ -103,6 +112,11 @@ impl Books {
     /// Rows with an outcome in the log.
     pub(super) fn rows_read(&self) -> u64 {
         self.rows_read
+    }
+
+    /// What is durable of a file.
+    pub(super) fn file(&self, file: &str) -> Option<FileProgress> {
+        self.sequences.get(file).and_then(|sequence| self.files.get(sequence)).cloned()
     }
 
     /// Whether all rows of a file have an outcome.

@@ -1,12 +1,11 @@
 //! The engine at hand: reads a split with the Parquet library and cleans it batch by batch with DataFusion's expressions.
 
 use std::num::NonZeroUsize;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use millstream_core::plan::FilePlan;
 use object_store::ObjectStore;
 
@@ -15,6 +14,7 @@ use super::{CleanError, CleanedBatch, Cleaner, Engine, Job, SplitEvent};
 use crate::board::gauges::{Gauges, Step};
 use crate::source::SourceError;
 use crate::source::read::{self, OpenFile};
+use crate::source::untrusted::quiet::caught;
 use crate::stop::{Phase, StopToken};
 
 /// Compressed bytes of the row groups that make a split.
@@ -50,7 +50,7 @@ impl Cleaner for DataFusionCleaner {
         for &sends in passes {
             let ended = tokio::select! {
                 () = stop.reached(Phase::Abort) => return,
-                ended = AssertUnwindSafe(self.pass(&job, sends)).catch_unwind() => ended,
+                ended = caught(self.pass(&job, sends)) => ended,
             };
             // A panic of the Parquet library over the pages of a file is the file's fault.
             let ended = ended.unwrap_or_else(|panic| Err(SourceError::panicked(&job.split.file.found, panic).into()));
@@ -69,7 +69,7 @@ impl DataFusionCleaner {
     async fn pass(&self, job: &Job, sends: bool) -> Result<(), CleanError> {
         let rules = BatchCleaner::new(Arc::clone(&job.plan))?;
         let batch_rows = self.rows_of_a_batch(job);
-        let mut rows = read::rows(Arc::clone(&self.store), &job.split, &job.plan.source_columns(), batch_rows)?;
+        let mut rows = read::rows(Arc::clone(&self.store), &job.split, &job.plan.source_columns(), batch_rows);
         let mut expected = job.split.rows.start;
         let at_work = self.gauges.split(&job.split.file.found.file, job.split.rows.clone());
         let mut began = Instant::now();

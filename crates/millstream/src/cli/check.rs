@@ -13,6 +13,7 @@ use super::out;
 use crate::chain::chain;
 use crate::clean::spark::{check_address, refusal};
 use crate::source::list::{Listed, Listing};
+use crate::source::untrusted::Guard;
 use crate::source::{FoundFile, read};
 
 /// Reasons that are told why Spark would not clean files.
@@ -81,8 +82,9 @@ async fn plan(config: &Config, listing: &Listing, found: &[FoundFile]) -> Result
     let mut problems = Vec::with_capacity(found.len());
     let mut absent: Option<Vec<String>> = None;
     let mut not_by_spark = BTreeSet::new();
+    let guard = Guard::of(config);
     for file in found {
-        let open = read::open(listing.store(), file.clone()).await;
+        let open = read::open(listing.store(), file.clone(), &guard).await;
         let plan = open.map_err(|error| error.reason()).and_then(|open| {
             let event_time = config.source.event_time.as_deref();
             let plan = FilePlan::new(&config.clean, event_time, &known, open.metadata.schema());

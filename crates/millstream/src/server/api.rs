@@ -15,6 +15,7 @@ use tokio::sync::SemaphorePermit;
 use super::answer::{Form, answer};
 use super::{App, metrics as exposition};
 use crate::pipeline::Running;
+use crate::source::retry::{Answer, Request};
 use crate::view::QueryError;
 use crate::view::explain::Place;
 
@@ -202,6 +203,23 @@ pub(super) async fn sql(
         ApiError::new(StatusCode::BAD_REQUEST, text)
     })?;
     app.query_as_of(&request.sql, request.limit, request.version, Form::wanted(&headers)).await
+}
+
+/// Takes quarantined files again.
+pub(super) async fn retry(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Vec<Answer>>, ApiError> {
+    let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
+    let request: Request = serde_json::from_slice(&body).map_err(|error| {
+        let text = format!("the body is not `{{\"files\": [\"data/a.parquet\"], \"keep_published\": false}}`: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, text)
+    })?;
+    let Some(retries) = &app.pipeline()?.retries else {
+        let text = "this process does not publish: ask the one that does (`millstream run` or `publish`)".to_owned();
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, text));
+    };
+    retries.ask(request).await.map(Json).map_err(|text| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text))
 }
 
 /// A route that is there, with a method that it does not have.

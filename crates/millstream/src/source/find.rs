@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::list::{Listed, Listing};
+use super::retry::{self, Retries, Retry, Terms};
+use super::untrusted::Guard;
 use super::{FoundFile, SourceError, read};
 use crate::board::Board;
 use crate::chain::chain;
@@ -51,6 +53,8 @@ pub(crate) struct NewFile {
     pub(crate) found_at_micros: i64,
     /// Rows by its footer, or why it is quarantined at once.
     pub(crate) rows: Result<u64, String>,
+    /// What was known of it, if it was quarantined and is taken again; then `rows` are known.
+    pub(crate) before: Option<Box<FileProgress>>,
 }
 
 /// A file that has its number.
@@ -67,6 +71,8 @@ pub(crate) struct AcceptedFile {
 pub(crate) struct Finder {
     /// What to list.
     pub(crate) listing: Arc<Listing>,
+    /// What files are held to.
+    pub(crate) guard: Arc<Guard>,
     /// Whether to go on when all files are known.
     pub(crate) watch: bool,
     /// How often to list while files are awaited.
@@ -79,6 +85,10 @@ pub(crate) struct Finder {
     pub(crate) publisher: PublisherId,
     /// Files that other publishers have, although they would be ours by name.
     pub(crate) others: HashSet<String>,
+    /// Files that are to be taken again.
+    pub(crate) retries: Arc<Retries>,
+    /// What decides whether they can be.
+    pub(crate) terms: Terms,
     /// Where messages go.
     pub(crate) board: Arc<Board>,
 }
@@ -111,11 +121,24 @@ impl Finder {
         self,
         accept: mpsc::Sender<Accept>,
         files: mpsc::Sender<AcceptedFile>,
+        stop: StopToken,
+    ) -> Result<(), SourceError> {
+        let retries = Arc::clone(&self.retries);
+        let ended = self.find(accept, files, stop).await;
+        retries.close().await;
+        ended
+    }
+
+    async fn find(
+        self,
+        accept: mpsc::Sender<Accept>,
+        files: mpsc::Sender<AcceptedFile>,
         mut stop: StopToken,
     ) -> Result<(), SourceError> {
         let mut known: HashMap<Arc<str>, Known> = self.known.iter().map(remember).collect();
         let mut growing: HashMap<Arc<str>, Growing> = HashMap::new();
         let mut told = HashSet::new();
+        let mut retaken = HashMap::new();
         let mut listed = self.list(&mut told).await?;
         if listed.is_empty() && known.is_empty() && self.publisher.count == 1 {
             if !self.watch {
@@ -143,6 +166,7 @@ impl Finder {
             tokio::select! {
                 () = stop.reached(Phase::Drain) => return Ok(()),
                 () = tokio::time::sleep(self.pause(found_at, listing_took)) => {}
+                retry = self.retries.next() => self.retry(retry, (&mut known, &mut retaken), &accept, &files).await?,
             }
             let began = Instant::now();
             listed = self.list(&mut told).await?;
@@ -188,7 +212,7 @@ impl Finder {
                 self.tell_change(found, known);
                 continue;
             }
-            let new = |rows| NewFile { found: found.clone(), found_at_micros: now_micros(), rows };
+            let new = |rows| NewFile { found: found.clone(), found_at_micros: now_micros(), rows, before: None };
             let reason = match self.look(found).await? {
                 Look::Whole(rows) => {
                     growing.remove(&found.file);
@@ -230,13 +254,42 @@ impl Finder {
             Err(error @ SourceError::Stop { .. }) => return Err(error),
             Err(error) => return Ok(Look::NotYet(error.reason())),
         }
-        match read::open(self.listing.store(), found.clone()).await {
+        match read::open(self.listing.store(), found.clone(), &self.guard).await {
             Ok(open) => Ok(Look::Whole(Ok(open.rows()))),
             // It was written on since it was listed: the next listing knows more.
             Err(error @ SourceError::Changed { .. }) => Ok(Look::NotYet(error.reason())),
             Err(error @ SourceError::Stop { .. }) => Err(error),
             Err(error) => Ok(Look::Whole(Err(error.reason()))),
         }
+    }
+
+    /// Takes quarantined files again, those that can be, and answers.
+    async fn retry(
+        &self,
+        retry: Retry,
+        (known, retaken): (&mut HashMap<Arc<str>, Known>, &mut HashMap<String, u64>),
+        accept: &mpsc::Sender<Accept>,
+        files: &mpsc::Sender<AcceptedFile>,
+    ) -> Result<(), SourceError> {
+        let Retry { files: names, keep_published, reply } = retry;
+        let (mut answers, mut ready) = (Vec::new(), Vec::new());
+        for name in names {
+            let taken = match self.board.file(&name) {
+                // The board hears of an append a moment after those who wait for it.
+                Some(before) if retaken.get(&name) == Some(&before.sequence) => Err("it was just taken".to_owned()),
+                Some(before) => self.terms.take(&self.listing, &self.guard, before, keep_published).await,
+                None => Err(retry::unknown(&name)),
+            };
+            if let Ok(NewFile { before: Some(before), .. }) = &taken {
+                retaken.insert(name.clone(), before.sequence);
+            }
+            answers.push(retry::answer(name, &taken));
+            ready.extend(taken);
+        }
+        self.accept(ready, known, accept, files).await?;
+        // Who asked may have given up waiting.
+        let _ = reply.send(answers);
+        Ok(())
     }
 
     /// Lists. What cannot be looked at is told once, and looked at again by the next listing; only a bucket that is not watched

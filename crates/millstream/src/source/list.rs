@@ -113,6 +113,12 @@ impl Listing {
         matches!(self.place, Place::Bucket(_))
     }
 
+    /// The `_file` of a path as somebody types it.
+    pub(crate) fn name_of(&self, path: &Path) -> String {
+        std::path::absolute(path)
+            .map_or_else(|_| path.display().to_string(), |absolute| relative(&normal(&absolute), &self.base_dir))
+    }
+
     /// The store that the files are in.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.store)

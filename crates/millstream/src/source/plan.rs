@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::find::AcceptedFile;
 use super::read::{OpenFile, Split};
+use super::untrusted::Guard;
 use super::{SourceError, read};
 use crate::clean::spark::refusal;
 use crate::clean::{Cleaner, Job, SplitEvent};
@@ -76,6 +77,8 @@ pub(crate) struct Planner {
     pub(crate) store: Arc<dyn object_store::ObjectStore>,
     /// Why Spark would not clean what another engine cleans, as far as it was told.
     pub(crate) not_by_spark: HashSet<String>,
+    /// What files are held to.
+    pub(crate) guard: Arc<Guard>,
 }
 
 impl Planner {
@@ -118,7 +121,7 @@ impl Planner {
             // Nothing of it is published: it may still become another.
             found = read::as_it_is_now(&*self.store, found).await?;
         }
-        let open = read::open(Arc::clone(&self.store), found).await?;
+        let open = read::open(Arc::clone(&self.store), found, &self.guard).await?;
         let started = progress.phase == FilePhase::Started;
         // A file that was begun under other rules ends under them.
         let config = self.earlier.as_ref().filter(|_| started).unwrap_or(&self.config);

@@ -263,6 +263,9 @@ impl Inner {
         if let Some(publisher) = &append.publisher {
             batch.insert(&self.state, "publisher", to_json(publisher));
         }
+        for &sequence in &append.given_up {
+            batch.remove(&self.state, file_key(sequence));
+        }
         for file in &append.files {
             batch.insert(&self.state, file_key(file.sequence), to_json(file));
         }

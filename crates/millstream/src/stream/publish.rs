@@ -27,8 +27,9 @@ use crate::board::Board;
 use crate::board::gauges::Step;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
 use crate::source::SourceError;
-use crate::source::find::Accept;
+use crate::source::find::{Accept, NewFile};
 use crate::source::plan::{Start, Work};
+use crate::source::retry;
 use crate::stop::{Phase, StopToken};
 
 /// Why publishing ended.
@@ -223,29 +224,19 @@ impl Publisher {
         InFlight { task, applied, progress: self.progress.clone() }
     }
 
-    /// Gives files their numbers.
+    /// Gives files their numbers. One that is taken again gets a new one: it is published behind those that came meanwhile.
     fn accept(&mut self, request: Accept, pending: &mut Pending) {
         let mut accepted = Vec::with_capacity(request.files.len());
         for new in request.files {
-            let (rows, phase) = match new.rows {
-                Ok(rows) => (Some(rows), FilePhase::Accepted),
-                Err(reason) => {
-                    self.tell_quarantine(&new.found.file, &reason);
-                    (None, FilePhase::Quarantined { reason })
+            let sequence = self.progress.next_sequence;
+            let progress = match new.before {
+                Some(before) => {
+                    info!(file = %before.file, from_row = before.next_row, "file taken again");
+                    self.board.message_info(format!("`{}` was quarantined and is taken again", before.file));
+                    pending.append.given_up.push(before.sequence);
+                    retry::again(*before, new.found, new.rows, new.found_at_micros, sequence)
                 }
-            };
-            let progress = FileProgress {
-                file: new.found.file.to_string(),
-                sequence: self.progress.next_sequence,
-                size: new.found.size,
-                tag: new.found.tag,
-                found_at_micros: new.found_at_micros,
-                phase,
-                rows,
-                next_row: 0,
-                rules_hash: None,
-                engine: None,
-                outcomes: Outcomes::default(),
+                None => self.first_time(new, sequence),
             };
             self.progress.next_sequence += self.sequence_step;
             pending.put(progress.clone());
@@ -253,6 +244,30 @@ impl Publisher {
             accepted.push(progress);
         }
         pending.replies.push((request.reply, accepted));
+    }
+
+    fn first_time(&self, new: NewFile, sequence: u64) -> FileProgress {
+        let (rows, phase) = match new.rows {
+            Ok(rows) => (Some(rows), FilePhase::Accepted),
+            Err(reason) => {
+                self.tell_quarantine(&new.found.file, &reason);
+                (None, FilePhase::Quarantined { reason })
+            }
+        };
+        FileProgress {
+            file: new.found.file.to_string(),
+            sequence,
+            size: new.found.size,
+            tag: new.found.tag,
+            found_at_micros: new.found_at_micros,
+            phase,
+            rows,
+            next_row: 0,
+            rules_hash: None,
+            engine: None,
+            outcomes: Outcomes::default(),
+            retried_from_row: None,
+        }
     }
 
     fn work(&mut self, item: Work, current: &mut Option<Current>, pending: &mut Pending) {
@@ -309,7 +324,7 @@ impl Publisher {
     fn tell_quarantine(&self, file: &str, reason: &str) {
         warn!(%file, %reason, "file quarantined");
         self.board.message_warn(format!(
-            "`{file}` is quarantined: {reason}. To have it read once more, mend it and give it a new name"
+            "`{file}` is quarantined: {reason}. Once it is mended, or the limit raised, `millstream retry` takes it again"
         ));
     }
 

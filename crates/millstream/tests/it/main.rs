@@ -5,8 +5,10 @@
 mod commands;
 mod demo;
 mod details;
+mod drift;
 mod http;
 mod program;
+mod retry;
 mod source;
 mod stop;
 mod wire;

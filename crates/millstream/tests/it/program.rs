@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -55,6 +58,11 @@ impl Pipeline {
 
     /// Adds a source file with `rows` rows.
     pub(crate) fn add_file(&self, name: &str, rows: usize) {
+        self.add_groups(name, rows, usize::MAX);
+    }
+
+    /// Adds a source file with `rows` rows, so many of them in a row group.
+    pub(crate) fn add_groups(&self, name: &str, rows: usize, group_rows: usize) {
         let staged = self.path("data").join(format!("_{name}"));
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap()));
         let hours = (0..i64::try_from(rows).unwrap()).map(|row| 1_546_300_800_000_000 + row * 3_600_000_000);
@@ -62,10 +70,23 @@ impl Pipeline {
         let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("trip {row}"))));
         let fares: ArrayRef = Arc::new((0..rows).map(|row| (row % 7 != 0).then_some(1.5)).collect::<Float64Array>());
         let batch = RecordBatch::try_from_iter([("id", ids), ("at", times), ("name", names), ("fare", fares)]).unwrap();
-        let mut writer = ArrowWriter::try_new(std::fs::File::create(&staged).unwrap(), batch.schema(), None).unwrap();
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group_rows)).build();
+        let file = std::fs::File::create(&staged).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         std::fs::rename(staged, self.path("data").join(name)).unwrap();
+    }
+
+    /// Where the pages of a row group of a source file are.
+    pub(crate) fn bytes_of_group(&self, name: &str, group: usize) -> (usize, usize) {
+        let file = std::fs::File::open(self.path("data").join(name)).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let ranges = reader.metadata().row_group(group).columns().iter().map(ColumnChunkMetaData::byte_range);
+        let ranges: Vec<(usize, usize)> = ranges
+            .map(|(start, length)| (usize::try_from(start).unwrap(), usize::try_from(start + length).unwrap()))
+            .collect();
+        (ranges.iter().map(|range| range.0).min().unwrap(), ranges.iter().map(|range| range.1).max().unwrap())
     }
 
     pub(crate) fn file(&self) -> PathBuf {

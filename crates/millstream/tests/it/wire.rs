@@ -42,6 +42,11 @@ pub(crate) fn status(host: &str) -> Option<Value> {
     json_of(host, "/api/status")
 }
 
+/// `/api/ledger` of a server; none when it does not answer as it should.
+pub(crate) fn ledger(host: &str) -> Option<Value> {
+    json_of(host, "/api/ledger")
+}
+
 /// JSON of a server; none when it does not answer as it should.
 pub(crate) fn json_of(host: &str, path: &str) -> Option<Value> {
     let mut socket = TcpStream::connect(host).ok()?;

@@ -121,6 +121,10 @@ fn tables_views_and_limits_of_the_example_are_read() {
     assert_eq!(config.limits.memory, 512 << 20);
     assert_eq!(config.limits.query_timeout, Duration::from_secs(30));
     assert_eq!(config.limits.query_rows.get(), 100_000);
+    let files = config.limits.files;
+    assert_eq!((files.footer, files.columns, files.row_groups, files.depth), (32 << 20, 10_000, 32_767, 32));
+    assert_eq!((files.unpacked, files.expansion), (1 << 30, 10_000));
+    assert_eq!((files.isolated_memory, files.isolated_time), (512 << 20, Duration::from_mins(1)));
     assert_eq!(config.server.http.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.token.unwrap().reveal(), "hunter2");
 }

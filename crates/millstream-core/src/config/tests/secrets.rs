@@ -59,7 +59,7 @@ fn a_misspelt_or_misplaced_token_is_masked() {
     6 | tokn = ***
       | ^^^^
 
-    pipeline.toml:8:1: limits.token: unknown key; allowed: memory, query_timeout, query_rows
+    pipeline.toml:8:1: limits.token: unknown key; allowed: memory, query_timeout, query_rows, file_footer, file_columns, file_row_groups, file_depth, file_unpacked, file_expansion, isolated_memory, isolated_time
       |
     8 | token = ***
       | ^^^^^

@@ -274,6 +274,7 @@ mod tests {
                 rules_hash: None,
                 engine: None,
                 outcomes: Outcomes::default(),
+                retried_from_row: None,
             };
             ((*name).to_owned(), progress)
         };
