@@ -5,6 +5,8 @@
 mod commands;
 mod demo;
 mod http;
+mod init;
+mod mistakes;
 mod program;
 mod source;
 mod stop;
