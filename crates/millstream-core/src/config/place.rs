@@ -66,6 +66,8 @@ enum At {
     Line(usize, usize),
     /// Bytes.
     Bytes(Range<usize>),
+    /// Behind its last word.
+    End,
 }
 
 impl At {
@@ -73,6 +75,7 @@ impl At {
     fn range(self, sql: &str) -> Range<usize> {
         let (line, column) = match self {
             Self::Bytes(range) => return range,
+            Self::End => return sql.trim_end().len()..sql.trim_end().len() + 1,
             Self::Line(line, column) => (line, column),
         };
         let start: usize = sql.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
@@ -91,6 +94,9 @@ fn is_word(letter: char) -> bool {
 /// What a parser says, without and with the place that it names at the end.
 fn position(said: &str) -> (String, Option<At>) {
     let clean = said.replace("sql parser error: ", "");
+    if clean.ends_with("found: EOF") {
+        return (clean, Some(At::End));
+    }
     let Some((before, place)) = clean.rsplit_once(" at Line: ") else { return (clean, None) };
     let Some((line, rest)) = place.split_once(", Column: ") else { return (clean, None) };
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -121,7 +127,9 @@ fn in_value(text: &str, value: &Spanned<DeValue<'_>>, part: impl FnOnce(&str) ->
     let offset = written.find(content).filter(|offset| *offset <= 5)?;
     let part = part(content)?;
     let start = span.start + offset;
-    Some(start + part.start.min(content.len())..start + part.end.min(content.len()).max(part.start.min(content.len())))
+    let inside = |at: usize| start + at.min(content.len());
+    // Behind the last letter there is the quote.
+    Some(inside(part.start)..inside(part.end).max(inside(part.start) + 1))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const MOST_CELLS: usize = 12 << 20;
 /// Rows that combinations of columns are first tried on.
 const TRIED_ROWS: usize = 40_000;
 /// Columns of a key, at most.
-const MOST_KEY_COLUMNS: usize = 7;
+const MOST_KEY_COLUMNS: usize = 9;
 /// Hash of NULL and of a column that is not there.
 const NULL_HASH: u64 = 0x6e75_6c6c;
 
@@ -145,6 +145,12 @@ impl KeySample {
         among.iter().copied().filter(|&column| rows > 1 && self.distinct(&[column], 0) == rows).collect()
     }
 
+    /// Whether these columns together tell all different rows apart.
+    #[must_use]
+    pub fn is_exact(&self, columns: &[usize]) -> bool {
+        self.distinct(columns, 0) == self.distinct_rows(0)
+    }
+
     /// The fewest columns found that tell different rows apart; those that come first in `among` are preferred.
     #[must_use]
     pub fn key(&self, among: &[usize]) -> Option<Key> {
@@ -173,7 +179,7 @@ impl KeySample {
             columns.push(free[good]);
             told_apart = if level == zeros { counts[good] } else { few };
         }
-        let is_exact = self.distinct(&columns, 0) == all;
+        let is_exact = self.is_exact(&columns);
         Some(Key { columns, is_exact })
     }
 

@@ -18,6 +18,8 @@ pub struct PairStats {
     pub equal: u64,
     /// Rows in which the right one is earlier.
     pub earlier: u64,
+    /// The longest time by which the right one is later, and earlier, seconds.
+    pub longest: [f64; 2],
     /// Right minus left, seconds: some of them.
     pub seconds: Reservoir,
 }
@@ -26,7 +28,7 @@ impl PairStats {
     /// Without rows.
     #[must_use]
     pub fn new(left: usize, right: usize) -> Self {
-        Self { left, right, later: 0, equal: 0, earlier: 0, seconds: Reservoir::default() }
+        Self { left, right, later: 0, equal: 0, earlier: 0, longest: [0.0; 2], seconds: Reservoir::default() }
     }
 
     /// Takes in rows.
@@ -40,7 +42,10 @@ impl PairStats {
                 1.. => self.later += 1,
                 _ => self.earlier += 1,
             }
-            self.seconds.add(difference as f64 / 1e6);
+            let seconds = difference as f64 / 1e6;
+            let [later, earlier] = self.longest;
+            self.longest = [later.max(seconds), earlier.max(-seconds)];
+            self.seconds.add(seconds);
         }
     }
 }

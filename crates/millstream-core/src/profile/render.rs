@@ -146,7 +146,9 @@ fn render_rules(text: &mut String, draft: &Draft, form: Form) {
 }
 
 fn render_dedup(text: &mut String, draft: &Draft, form: Form) {
-    text.push('\n');
+    if !draft.key_notes.is_empty() {
+        text.push('\n');
+    }
     for note in &draft.key_notes {
         comment(text, note);
     }
@@ -163,7 +165,7 @@ fn line(text: &mut String, written: &str, note: &str) {
     let length = written.chars().count();
     let _ = match note.as_str() {
         "" => writeln!(text, "{written}"),
-        _ if length > COMMENT_COLUMN => writeln!(text, "# {note}:\n{written}"),
+        _ if length > COMMENT_COLUMN => writeln!(text, "# {note}\n{written}"),
         _ => writeln!(text, "{written}   # {note}"),
     };
 }

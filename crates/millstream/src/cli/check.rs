@@ -6,6 +6,7 @@ use std::path::Path;
 
 use millstream_core::config::Config;
 use millstream_core::config::place::place;
+use millstream_core::plan::check::Problem;
 use serde::Serialize;
 
 use super::client::block_on;
@@ -81,10 +82,14 @@ pub(super) fn check(config: &Config, pipeline_file: &Path, options: Options) -> 
     let tried = block_on(async { Ok(trial(config, &listing, &found, most, |_, _| {}).await) })?;
     let planned = block_on(async { Ok(views::plan(config, &tried.known).await) })?;
     let (planned, view_problems) = planned.map_err(|error| Failure::failed(&error))?;
+    let mut placed = of_settings(&tried);
+    if !tried.known.columns.is_empty() {
+        placed.extend(view_problems);
+    }
     let mut problems = problems(&tried);
-    if !view_problems.is_empty() && !tried.known.columns.is_empty() {
+    if !placed.is_empty() {
         let text = std::fs::read_to_string(pipeline_file).unwrap_or_default();
-        problems.push(place(&text, pipeline_file, &view_problems).to_string());
+        problems.push(place(&text, pipeline_file, &placed).to_string());
     }
     if json {
         let report = Report {
@@ -100,6 +105,23 @@ pub(super) fn check(config: &Config, pipeline_file: &Path, options: Options) -> 
         out::write(&show::report(&tried, &planned))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems.join("\n"))) }
+}
+
+/// What keeps files from being cleaned because of a setting, which the reason names: each once.
+fn of_settings(tried: &Trial) -> Vec<Problem> {
+    let mut found: Vec<Problem> = Vec::new();
+    for problem in tried.files.iter().filter_map(|file| file.problem.as_ref()) {
+        let Some((key, text)) =
+            problem.split_once(": ").filter(|(key, _)| key.starts_with("clean.") || *key == "source.event_time")
+        else {
+            continue;
+        };
+        let problem = Problem { key: key.to_owned(), text: text.to_owned() };
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
+    found
 }
 
 /// What keeps files from being cleaned, or a run from going on.

@@ -97,6 +97,7 @@ fn said(error: &DataFusionError) -> String {
         Some(inner) => inner.replace("\\\"", "\""),
         None => text.trim_end_matches('.').to_owned(),
     };
+    let text = text.replace("datafusion.public.", "").lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     match span {
         Some(span) if !text.contains(" at Line: ") => {

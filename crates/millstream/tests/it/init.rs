@@ -67,7 +67,7 @@ fn init_finds_what_is_wrong_with_the_taxi_trips_and_its_pipeline_loses_none() {
         "vendor_id             = { from = [\"VendorID\"], type = \"int64\" }",
         "pickup_location_id    = { from = [\"PULocationID\"], type = \"int64\" }",
         "rate_code_id          = { from = [\"RatecodeID\"], type = \"int64\" }",
-        "yellow_tripdata_2019-01.redelivery7500.parquet: 7500 of its 7,500 rows are in other files too.",
+        "yellow_tripdata_2019-01.redelivery7500.parquet: 7,500 of its 7,500 rows are in other files too.",
         "\n[clean.dedup]   # leaves out 7,500 rows\n",
     ] {
         assert!(text.contains(expected), "`{expected}` is not in\n{text}");

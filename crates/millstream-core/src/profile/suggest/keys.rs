@@ -2,7 +2,7 @@
 
 use super::super::draft::{Draft, DraftDedup};
 use super::super::keys::Repeats;
-use super::super::render::counted;
+use super::super::render::{counted, grouped};
 use super::super::{ColumnProfile, Profile};
 use super::NAMED;
 use crate::types::ColumnType;
@@ -44,11 +44,15 @@ pub(super) fn keys(profile: &Profile, draft: &mut Draft) {
     }
     for (file, same, rows) in again.iter().take(NAMED) {
         let file = &profile.files[*file].file;
-        draft.key_notes.push(format!("{file}: {same} of its {} are in other files too.", counted(*rows, "row")));
+        draft.key_notes.push(format!(
+            "{file}: {} of its {} are in other files too.",
+            grouped(*same),
+            counted(*rows, "row")
+        ));
     }
     // Only where whole files came again is it certain that equal rows are one.
     let is_certain = !again.is_empty() && draft.is_whole && profile.keys.is_whole();
-    draft.dedup = Some(DraftDedup { key: key.columns.into_iter().map(name).collect(), is_certain, rows: None });
+    draft.dedup = Some(DraftDedup { key: key.into_iter().map(name).collect(), is_certain, rows: None });
 }
 
 fn delivered_again(repeats: &Repeats) -> Vec<(usize, u64, u64)> {

@@ -15,6 +15,8 @@ const LACKING_PERCENT: u64 = 10;
 const NEGATIVE_PERCENT: u64 = 2;
 /// Up to this part of numbers may be 0, percent.
 const ZERO_PERCENT: u64 = 5;
+/// Fewest zeros that are worth a guess.
+const FEWEST_ZEROS: u64 = 5;
 /// A bound is this many times the value that all but one in a thousand are under.
 const ABOVE: f64 = 4.0;
 /// A bound of times between two columns is this many times what all but one in a hundred are under.
@@ -174,7 +176,9 @@ fn numbers(column: &ColumnProfile, rules: &mut Rules) {
     }
     if !few && !has(&CODES) && zeros > 0 && zeros * 100 <= numbers.count * ZERO_PERCENT && negatives * 50 < positive {
         let is_measure = has(&MEASURES);
-        rules.sql(&format!("{name}_zero"), &format!("{} <> 0", sql_name(name)), is_measure, String::new());
+        if is_measure || zeros >= FEWEST_ZEROS {
+            rules.sql(&format!("{name}_zero"), &format!("{} <> 0", sql_name(name)), is_measure, String::new());
+        }
     }
     if !has(&CODES) && sentinel.is_none() {
         bound(column, rules);
@@ -253,17 +257,19 @@ fn allowed(column: &ColumnProfile, rules: &mut Rules) -> bool {
         .last()
         .copied()
         .filter(|last| is_nines(*last) && numbers.len() > 1 && numbers[numbers.len() - 2].saturating_mul(5) < *last);
-    let kept: Vec<String> = values
+    let mut kept: Vec<String> = values
         .keys()
         .filter_map(|value| match value {
             Value::Number(number) if Some(*number) == odd => None,
             Value::Number(number) => Some(number.to_string()),
             Value::Text(text) => {
                 let is_token = super::NULL_TOKENS.contains(&text.as_str());
-                (!is_token).then(|| toml_text(text))
+                // Where texts are padded, the spaces are taken off before.
+                (!is_token).then(|| toml_text(text.trim_matches(' ')))
             }
         })
         .collect();
+    kept.dedup();
     if kept.len() < 2 {
         return false;
     }
@@ -330,7 +336,7 @@ fn pairs(profile: &Profile, draft: &Draft, rules: &mut Rules) {
         let Some([median, long]) = pair.seconds.quantiles(if is_forward { [0.5, 0.99] } else { [0.5, 0.01] }) else {
             continue;
         };
-        let largest = pair.seconds.quantiles(if is_forward { [1.0] } else { [0.0] }).map_or(0.0, |[value]| value.abs());
+        let largest = pair.longest[usize::from(!is_forward)];
         let Some(hours) = hours(LONGER * long.abs()).filter(|hours| largest > hours * 3600.0 && median != 0.0) else {
             continue;
         };
@@ -397,7 +403,7 @@ fn unknown_codes(profile: &Profile, draft: &Draft, rules: &mut Rules) {
             let list = (from..=top).map(|code| code.to_string()).collect::<Vec<_>>().join(", ");
             let (first, then) = (sql_name(&a.unified.name), sql_name(&b.unified.name));
             let sql = format!("{first} NOT IN ({list}) AND {then} NOT IN ({list})");
-            let note = "the last codes, and where one column has them the other mostly has too: do they mean unknown?";
+            let note = "the last codes, and where one column has them the other mostly has too: do they mean that it is not known?";
             rules.sql(&format!("{}_known", own[1..].join("_")), &sql, true, note.to_owned());
         }
     }
