@@ -36,7 +36,7 @@ pub struct ColumnStats {
 }
 
 /// Statistics of numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Numbers {
     /// How many.
     pub count: u64,
@@ -54,21 +54,6 @@ pub struct Numbers {
     pub largest: Vec<(f64, u64)>,
     /// Some of them, for quantiles.
     pub some: Reservoir,
-}
-
-impl Default for Numbers {
-    fn default() -> Self {
-        Self {
-            count: 0,
-            nans: 0,
-            negatives: 0,
-            zeros: 0,
-            fractions: 0,
-            smallest: Vec::new(),
-            largest: Vec::new(),
-            some: Reservoir::default(),
-        }
-    }
 }
 
 /// Values and how often they are there.
@@ -169,7 +154,7 @@ impl ColumnStats {
 
     fn observe_numbers(&mut self, array: &ArrayRef) {
         let Ok(numbers) = cast(array, &DataType::Float64) else { return };
-        for number in numbers.as_primitive::<Float64Type>().iter() {
+        for number in numbers.as_primitive::<Float64Type>() {
             let Some(number) = number else {
                 self.last = None;
                 continue;
@@ -223,7 +208,7 @@ fn keep_extreme(kept: &mut Vec<(f64, u64)>, number: f64, is_before: impl Fn(f64,
     let place = kept.iter().position(|(other, _)| !is_before(*other, number)).unwrap_or(kept.len());
     match kept.get_mut(place) {
         Some((other, count)) if *other == number => *count += 1,
-        _ => {
+        Some(_) | None => {
             kept.insert(place, (number, 1));
             kept.truncate(EXTREMES);
         }

@@ -28,7 +28,7 @@ pub fn render(draft: &Draft, form: Form) -> String {
         let _ = writeln!(text, "data_dir = {}", toml_text(folder));
     }
     render_source(&mut text, draft);
-    render_clean(&mut text, draft, form);
+    render_clean(&mut text, draft);
     render_rules(&mut text, draft, form);
     render_dedup(&mut text, draft, form);
     if let (Some((column, _)), Some(by)) = (&draft.event_time, draft.view_by) {
@@ -68,7 +68,7 @@ fn render_source(text: &mut String, draft: &Draft) {
     }
 }
 
-fn render_clean(text: &mut String, draft: &Draft, form: Form) {
+fn render_clean(text: &mut String, draft: &Draft) {
     text.push_str("\n# Done in this order: types, filter, derived columns, rules, dedup.\n[clean]\n");
     let certain: Vec<&str> =
         draft.null_tokens.iter().filter(|token| token.is_certain).map(|token| token.text.as_str()).collect();
@@ -97,7 +97,6 @@ fn render_clean(text: &mut String, draft: &Draft, form: Form) {
     for column in &draft.columns {
         render_column(text, column, width);
     }
-    let _ = form;
 }
 
 fn render_column(text: &mut String, column: &DraftColumn, width: usize) {
@@ -187,8 +186,6 @@ pub fn toml_text(text: &str) -> String {
         match letter {
             '"' => written.push_str("\\\""),
             '\\' => written.push_str("\\\\"),
-            // What looks like a variable of the environment is none here.
-            '$' => written.push('$'),
             letter if letter.is_control() => {
                 let _ = write!(written, "\\u{:04X}", u32::from(letter));
             }
@@ -196,6 +193,7 @@ pub fn toml_text(text: &str) -> String {
         }
     }
     written.push('"');
+    // What looks like a variable of the environment is none here.
     written.replace("${", "$${")
 }
 

@@ -126,11 +126,8 @@ pub(super) fn make(
     let started = Instant::now();
     let file = folder.join("pipeline.toml");
     let frame = Frame { name, data_dir: None, paths: sources.paths.clone(), made_by: sources.made_by() };
-    let bare = parse(&bare(&frame), &file).map_err(|failure| match failure {
-        // Only its name comes from outside.
-        Failure::Failed(text) => Failure::Refused(text),
-        other => other,
-    })?;
+    // Only the name and the paths come from outside.
+    let bare = Config::parse(&bare(&frame), &file, &variable).map_err(|errors| Failure::Refused(errors.to_string()))?;
     let listing = Listing::of(&bare)?;
     let found = block_on(async { Ok(listing.list().await?) })?;
     for problem in &found.problems {
@@ -206,13 +203,17 @@ fn parse(text: &str, file: &Path) -> Result<Config, Failure> {
         .map_err(|errors| Failure::Failed(format!("the pipeline file that was made does not read well:\n{errors}")))
 }
 
+/// Writes a pipeline file, over one that is there only with `force`.
 pub(super) fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Failure::Refused(format!("`{}` is there already: write over it with `--force`", path.display()))
+    let failed = |error: std::io::Error| {
+        let path = path.display();
+        if error.kind() == ErrorKind::AlreadyExists {
+            return Failure::Refused(format!("`{path}` is there already: write over it with `--force`"));
         }
-        ErrorKind::NotFound => Failure::Refused(format!("writing `{}`: its folder is not there", path.display())),
-        _ => Failure::Failed(format!("writing `{}`: {error}", path.display())),
+        if error.kind() == ErrorKind::NotFound {
+            return Failure::Refused(format!("writing `{path}`: its folder is not there"));
+        }
+        Failure::Failed(format!("writing `{path}`: {error}"))
     };
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -314,12 +314,12 @@ impl<'c> Tasting<'c> {
         for (rule, (rows, example)) in self.touched {
             let column = rule.split_once(':').map(|(_, column)| column.to_owned()).unwrap_or_default();
             let declared = self.config.clean.columns.iter().find(|declared| declared.name == column);
-            let action = match declared.map(|declared| declared.on_bad) {
-                _ if rule.starts_with("fill:") => "fill",
+            let of_bad_value = match declared.map(|declared| declared.on_bad) {
                 Some(OnBad::Nullify) => "nullify",
                 Some(OnBad::Fail) => "fail",
                 Some(OnBad::Reject) | None => "reject",
             };
+            let action = if rule.starts_with("fill:") { "fill" } else { of_bad_value };
             rules.push(TriedRule { rule, action, rows, example });
         }
         self.trial.rules = rules;

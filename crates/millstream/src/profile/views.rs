@@ -103,6 +103,6 @@ fn said(error: &DataFusionError) -> String {
         Some(span) if !text.contains(" at Line: ") => {
             format!("{text} at Line: {}, Column: {}", span.start.line, span.start.column)
         }
-        _ => text,
+        Some(_) | None => text,
     }
 }

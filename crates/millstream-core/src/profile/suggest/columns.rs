@@ -74,13 +74,7 @@ fn set_type(column: &ColumnProfile, kept: &mut DraftColumn) {
             kept.notes.push(types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", or "));
         }
         [ColumnType::Text] => set_text(column, kept),
-        [only] => {
-            let only = *only;
-            set(&only.to_string());
-            if only == ColumnType::Timestamp {
-                return;
-            }
-        }
+        [only] => set(&only.to_string()),
         several if several.iter().all(|of| of.is_number()) => {
             let fits = |wide: ColumnType| several.iter().all(|of| of.widens_to(wide));
             let is_whole = column.stats.numbers.fractions == 0 && column.stats.numbers.nans == 0;
@@ -135,7 +129,7 @@ fn set_text(column: &ColumnProfile, kept: &mut DraftColumn) {
             kept.settings.append(&mut settings);
             kept.notes.push(read.why);
         }
-        other => {
+        other @ (Some(_) | None) => {
             if let Some(read) = other {
                 let before: Vec<_> = kept.settings.iter().filter(|(key, _)| *key == "from").cloned().collect();
                 let guess = before

@@ -72,7 +72,7 @@ pub(super) fn rules(profile: &Profile, draft: &Draft) -> Vec<DraftRule> {
                 allowed(column, &mut rules);
             }
             Some(of) if is_number(of) => numbers(column, &mut rules),
-            _ => {}
+            Some(_) | None => {}
         }
     }
     pairs(profile, draft, &mut rules);

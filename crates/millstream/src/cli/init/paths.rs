@@ -85,10 +85,8 @@ fn names_below(text: &str) -> Vec<PathBuf> {
     }
     // Up to the first sign of a glob the names are the same.
     let fixed: String = text.chars().take_while(|letter| !is_glob(&letter.to_string())).collect();
-    vec![PathBuf::from(format!("{fixed}.glob"))]
-        .into_iter()
-        .filter(|path| path.file_stem().is_some_and(|stem| !stem.is_empty()))
-        .collect()
+    let is_named = !fixed.is_empty() && !fixed.ends_with('/');
+    if is_named { vec![PathBuf::from(format!("{fixed}.glob"))] } else { Vec::new() }
 }
 
 fn is_parquet(path: &Path) -> bool {
