@@ -230,7 +230,7 @@ fn summary(made: &Made, output: &Path) -> String {
     let mut found = vec![
         counted(columns.len() as u64, "column"),
         format!("{} that mark rows", counted(certain as u64, "rule")),
-        format!("{} left as comments", counted(guesses as u64, "guess")).replace("guesss", "guesses"),
+        format!("{guesses} {} left as comments", if guesses == 1 { "guess" } else { "guesses" }),
     ];
     if !drop.is_empty() {
         found.push(format!("{} left out", counted(drop.len() as u64, "column")));
