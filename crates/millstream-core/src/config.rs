@@ -9,6 +9,7 @@ mod kafka;
 mod kept;
 mod location;
 mod nearest;
+pub mod place;
 mod read_clean;
 mod reader;
 mod references;
@@ -38,6 +39,7 @@ use self::sections::Items;
 use self::spark::read_spark;
 pub use self::spark::{Spark, SparkMode};
 use crate::ids::TopicPartition;
+use crate::plan::check::{Problem, check_config};
 use crate::units;
 
 /// Batches a second that a slow pace is cut into.
@@ -81,6 +83,19 @@ impl Config {
     /// # Errors
     /// All mistakes of the text at once, in its order; when it is not valid TOML, those against TOML.
     pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        Self::parse_with(text, file, environment, &|_| None)
+    }
+
+    /// As [`Config::parse`]; `view_problem` says what is wrong with the SQL of a view, as far as that can be told without columns.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_with(
+        text: &str,
+        file: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+        view_problem: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         let mut hidden = secrets::find_in_document(document.get_ref());
         hidden.extend(secrets::find_in_comments(text));
@@ -96,7 +111,25 @@ impl Config {
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
         }
         let config = Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default());
-        let mistakes = reader.into_mistakes();
+        let mut mistakes = reader.into_mistakes();
+        let mut problems = check_config(&config.clean, config.source.event_time.as_deref());
+        for (number, view) in views::texts(document.get_ref()) {
+            let problem = view_problem(view).map(|text| Problem { key: format!("view[{number}].sql"), text });
+            problems.extend(problem);
+        }
+        for problem in problems {
+            // What was told of a rule, a column or a view already need not be told in other words.
+            let entry = match problem.key.rsplit_once('.') {
+                Some((entry, _)) if entry.contains(['.', '[']) => entry,
+                Some(_) | None => &problem.key,
+            };
+            let is_told = |mistake: &Mistake| {
+                mistake.key.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            if !mistakes.iter().any(is_told) {
+                mistakes.push(place::mistake(text, document.get_ref(), &problem));
+            }
+        }
         if !mistakes.is_empty() {
             return Err(locate(file, text, mistakes, &hidden));
         }

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod lists;
 pub mod original;
 pub mod plan;
+pub mod profile;
 pub mod progress;
 pub mod record;
 pub mod spark;

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod demo;
 mod failure;
+mod init;
 mod number;
 mod out;
 mod parity;
@@ -25,12 +26,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use millstream_core::config::Config;
 use millstream_core::config::clean::DedupWithin;
-use millstream_core::plan::check::check_config;
 
 use crate::environment::variable;
 use crate::pipeline::Role;
 use crate::source::isolated;
 use crate::source::untrusted::quiet;
+use crate::profile::views::syntax_problem;
 use crate::stream::PublisherId;
 use crate::stream::kafka::MAX_PUBLISHERS;
 
@@ -86,15 +87,36 @@ enum Command {
         #[arg(long)]
         no_browser: bool,
     },
-    /// Check a pipeline file and list the source files that it matches; changes nothing
-    #[command(after_help = "Example:\n  millstream check pipeline.toml")]
-    Check(PipelineFile),
-    /// Run a pipeline: all stages, the page and the API
-    #[command(after_help = "Example:\n  millstream run pipeline.toml --until-done --json | jq .ledger.total\n\n\
-        Ctrl-C or SIGTERM drains and ends with code 0; a second one aborts with code 130. Nothing is lost by either.")]
-    Run {
+    /// Look at Parquet files and write the pipeline file that they suggest, with comments
+    #[command(after_help = "Example:\n  millstream init data/*.parquet\n  millstream init data/ --stdout | less\n\n\
+        What the data show beyond doubt is written to be carried out, all else as comments. The rules that it writes only mark rows.\n\
+        Without --full a large source is read in part: all footers, and rows of many files.")]
+    Init(init::Options),
+    /// Check a pipeline file and try it on rows of its source: what every rule would do; changes nothing
+    #[command(
+        after_help = "Example:\n  millstream check pipeline.toml\n  millstream check pipeline.toml --full --json | jq .rules\n\n\
+        Ends with code 2 when something is wrong: with the pipeline file, its views, or files that could not be cleaned."
+    )]
+    Check {
         #[command(flatten)]
         pipeline: PipelineFile,
+        #[command(flatten)]
+        options: check::Options,
+    },
+    /// Run a pipeline: all stages, the page and the API
+    #[command(
+        after_help = "Example:\n  millstream run pipeline.toml --until-done --json | jq .ledger.total\n  millstream run data/*.parquet\n\n\
+        Of Parquet files, globs or folders it makes a pipeline as `millstream init` does, in a folder `millstream-NAME` here, and runs\n\
+        it; the next time it goes on in that folder.\n\n\
+        Ctrl-C or SIGTERM drains and ends with code 0; a second one aborts with code 130. Nothing is lost by either."
+    )]
+    Run {
+        /// The pipeline file; or Parquet files, globs or folders
+        #[arg(value_name = "PIPELINE|FILES", required = true)]
+        paths: Vec<PathBuf>,
+        /// For files: the folder for the pipeline and its data; without it `millstream-NAME`
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
         /// End when the source is at its end and all of it is archived
         #[arg(long)]
         until_done: bool,
@@ -260,9 +282,10 @@ pub(crate) fn main() -> ExitCode {
 fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
     match command {
         Command::Demo { port, dir, instead, no_browser } => demo::demo(&dir, port, &instead, !no_browser, terminal),
-        Command::Check(pipeline) => check::check(&load(&pipeline.path)?, &pipeline.path),
-        Command::Run { pipeline, until_done, json } => {
-            let config = load(&pipeline.path)?;
+        Command::Init(options) => init::init(options, terminal),
+        Command::Check { pipeline, options } => check::check(&load(&pipeline.path)?, &pipeline.path, options),
+        Command::Run { paths, dir, until_done, json } => {
+            let config = load(&run::pipeline_file(&paths, dir, terminal)?)?;
             if until_done && config.is_foreign() {
                 return Err(Failure::Refused(
                     "a topic that another program writes has no end: leave `--until-done` out".to_owned(),
@@ -316,13 +339,10 @@ fn load(path: &Path) -> Result<Config, Failure> {
     // The folder of the file is where relative paths start: it must not depend on where we are.
     let file = std::path::absolute(path)
         .map_err(|error| Failure::Refused(format!("finding the folder of `{}`: {error}", path.display())))?;
-    let config = Config::parse(&text, &file, &variable).map_err(|errors| Failure::Refused(errors.to_string()))?;
-    let problems = check_config(&config.clean, config.source.event_time.as_deref());
-    if problems.is_empty() {
-        return Ok(config);
-    }
-    let lines = problems.iter().map(|problem| format!("{}: {}: {}", path.display(), problem.key, problem.text));
-    Err(Failure::Refused(lines.collect::<Vec<_>>().join("\n")))
+    Config::parse_with(&text, &file, &variable, &syntax_problem).map_err(|mut errors| {
+        path.clone_into(&mut errors.file);
+        Failure::Refused(errors.to_string())
+    })
 }
 
 /// `0/2`: the first of two.

@@ -12,6 +12,7 @@ mod environment;
 mod failpoint;
 mod parity;
 mod pipeline;
+mod profile;
 mod publishing;
 mod receive;
 mod secret;

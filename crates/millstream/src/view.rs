@@ -314,7 +314,7 @@ impl Queries {
 }
 
 /// No statement that changes anything.
-fn only_reads() -> SQLOptions {
+pub(crate) fn only_reads() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 

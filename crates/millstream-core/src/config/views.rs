@@ -1,5 +1,8 @@
 //! Reads `[[view]]`.
 
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
 use super::View;
 use super::reader::section::Section;
 use super::reader::{Item, Text};
@@ -31,6 +34,14 @@ pub(super) fn read_views(views: Option<Item<'_>>) -> Vec<View> {
         }
     }
     read
+}
+
+/// The SQL of each view with its number, as written.
+pub(super) fn texts<'d>(document: &'d DeTable<'d>) -> Vec<(usize, &'d str)> {
+    let views = document.get("view").and_then(|views| views.get_ref().as_array());
+    let sql = |view: &'d Spanned<DeValue<'d>>| view.get_ref().as_table()?.get("sql")?.get_ref().as_str();
+    let numbered = views.into_iter().flat_map(|views| views.iter().enumerate());
+    numbered.filter_map(|(number, view)| Some((number, sql(view)?))).filter(|(_, sql)| !sql.contains("${")).collect()
 }
 
 fn read_view(mut section: Section<'_>, before: &[View]) -> Option<View> {

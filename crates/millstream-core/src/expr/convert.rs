@@ -189,6 +189,18 @@ fn matches(expr: &Expr, pattern: &Pattern) -> Expr {
     Expr::Matches { expr: Box::new(expr.clone()), pattern: pattern.clone() }
 }
 
+/// A time moved by microseconds; NULL where that leaves the range of times.
+pub(crate) fn shift(time: Expr, micros: i64) -> Expr {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let room = micros.abs().max(DAY_MICROS);
+    let fits = within(
+        &time,
+        (Value::Micros(i64::MIN + room), CompareOp::GreaterOrEqual),
+        (Value::Micros(i64::MAX - room), CompareOp::LessOrEqual),
+    );
+    Expr::Shift { expr: Box::new(time), micros }.only_if(fits)
+}
+
 /// Whether a date or timestamp is within [`CALENDAR_DAYS`].
 pub(crate) fn in_calendar(expr: &Expr) -> Expr {
     const DAY_MICROS: i64 = 86_400_000_000;

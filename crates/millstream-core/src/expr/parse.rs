@@ -10,7 +10,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use super::convert::convert;
+use super::convert::{convert, shift};
 use super::formats::TimeForms;
 use super::functions::{self, Function};
 use super::literal::{Literal, Value, number};
@@ -18,6 +18,9 @@ use super::pattern::Pattern;
 use super::{ArithmeticOp, Expr, Scope, SqlRefusal, build};
 use crate::config::clean::CompareOp;
 use crate::types::{ColumnType, ValueType};
+
+/// The longest interval that a time is moved by: 36,500 days.
+const MOST_MICROS: i64 = 36_500 * 86_400_000_000;
 
 /// Reads an SQL expression over the columns of a scope.
 ///
@@ -110,7 +113,10 @@ fn tree(expr: &ast::Expr, scope: &Scope) -> Result<Expr, SqlRefusal> {
             let found = build::between(&sub(expr)?, sub(low)?, sub(high)?)?;
             Ok(if *negated { found.negated() } else { found })
         }
-        Sql::BinaryOp { left, op, right } => binary(op, sub(left)?, sub(right)?),
+        Sql::BinaryOp { left, op, right } => match right.as_ref() {
+            Sql::Interval(interval) => shifted(sub(left)?, op, interval),
+            _ => binary(op, sub(left)?, sub(right)?),
+        },
         Sql::UnaryOp { op: UnaryOperator::Not, expr } => Ok(build::boolean(sub(expr)?)?.negated()),
         Sql::UnaryOp { op: UnaryOperator::Minus, expr } => build::negate(sub(expr)?),
         Sql::UnaryOp { op: UnaryOperator::Plus, expr } => sub(expr),
@@ -234,6 +240,38 @@ fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Result<Expr, SqlRefus
             what: other.to_string(),
             way_out: "operators are + - * / || = != < <= > >= AND OR NOT",
         }),
+    }
+}
+
+/// A time and `INTERVAL '12' HOUR`, both ways; NULL where that leaves the range of times.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
+fn shifted(time: Expr, op: &BinaryOperator, interval: &ast::Interval) -> Result<Expr, SqlRefusal> {
+    use ast::DateTimeField as Field;
+    let refuse = |way_out| SqlRefusal::Unsupported { what: interval.to_string(), way_out };
+    let form = "an interval is written `INTERVAL '12' HOUR`, with DAY, HOUR, MINUTE or SECOND, up to 36500 days";
+    let unit = match &interval.leading_field {
+        Some(Field::Day | Field::Days) => 86_400_000_000,
+        Some(Field::Hour | Field::Hours) => 3_600_000_000,
+        Some(Field::Minute | Field::Minutes) => 60_000_000,
+        Some(Field::Second | Field::Seconds) => 1_000_000,
+        _ => return Err(refuse(form)),
+    };
+    let number = match interval.value.as_ref() {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) | ast::Value::Number(text, _) => text.parse::<u32>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let micros = number.and_then(|number| i64::from(number).checked_mul(unit)).filter(|micros| *micros <= MOST_MICROS);
+    let micros = micros.ok_or_else(|| refuse(form))?;
+    if time.value_type().scalar() != Some(ColumnType::Timestamp) {
+        return Err(refuse("an interval goes with a timestamp"));
+    }
+    match op {
+        BinaryOperator::Plus => Ok(shift(time, micros)),
+        BinaryOperator::Minus => Ok(shift(time, -micros)),
+        _ => Err(refuse("an interval is added to a time, or taken from it")),
     }
 }
 

@@ -3,13 +3,12 @@
 use arrow::datatypes::Schema;
 
 use super::{KnownSchema, PlanRefusal, PlannedColumn, RESERVED, SourceColumn};
-use crate::config::clean::CompareOp;
 use crate::config::clean::{Clean, Column, OnAdded, OnBad, OnChanged, OnMissing, TextCase};
 use crate::expr::Expr;
-use crate::expr::convert::{convert, within};
+use crate::expr::convert::{convert, shift};
 use crate::expr::formats::{TimeForms, Zone};
 use crate::expr::functions::Function;
-use crate::expr::literal::{Literal, Value, number};
+use crate::expr::literal::{Literal, number};
 use crate::types::{ColumnType, SourceType, ValueType, source_type};
 
 /// Characters that Delta Lake does not take in names.
@@ -292,13 +291,7 @@ fn in_zone(input: Expr, zone: Zone) -> Expr {
     if micros == 0 {
         return input;
     }
-    let room = 86_400_000_000;
-    let fits = within(
-        &input,
-        (Value::Micros(i64::MIN + room), CompareOp::GreaterOrEqual),
-        (Value::Micros(i64::MAX - room), CompareOp::LessOrEqual),
-    );
-    Expr::Shift { expr: Box::new(input), micros }.only_if(fits)
+    shift(input, micros)
 }
 
 fn prepare(input: &Expr, declared: Option<&Column>) -> Option<Expr> {

@@ -1,5 +1,8 @@
 //! `millstream run`: a pipeline with its server, its progress and its end.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,11 +12,12 @@ use millstream_core::status::{FileState, PipelineState};
 use tokio::runtime::Runtime;
 
 use super::failure::Failure;
+use super::init::{self, HowMuch, Sources, is_glob};
 use super::number::{count, duration};
 use super::progress::{Progress, Show};
 use super::signals::Signals;
 use super::terminal::Terminal;
-use super::{out, status};
+use super::{load, out, status};
 use crate::chain::chain;
 use crate::data_dir::{DataDir, RunInfo};
 use crate::pipeline::{self, Role, Running, Summary, Until};
@@ -22,6 +26,9 @@ use crate::stop::stop_channel;
 
 /// Threads that serve the page; queries run elsewhere.
 const SERVER_THREADS: usize = 2;
+
+/// Name of a pipeline file that is made.
+const PIPELINE_FILE: &str = "pipeline.toml";
 
 /// How long tasks that do not end are waited for at the very end.
 const RUNTIME_DEADLINE: Duration = Duration::from_secs(1);
@@ -43,6 +50,66 @@ impl Options {
             show: if json { Show::Nothing } else { Show::Progress },
         }
     }
+}
+
+/// The pipeline file that the command line names, or that is made of the data that it names.
+pub(super) fn pipeline_file(paths: &[PathBuf], dir: Option<PathBuf>, terminal: &Terminal) -> Result<PathBuf, Failure> {
+    if let ([only], None) = (paths, &dir)
+        && !is_data(only)
+    {
+        return Ok(only.clone());
+    }
+    if let Some(file) = paths.iter().find(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        return Err(Failure::Refused(format!(
+            "`{}` is a pipeline file: run one of them, without other files and without `--dir`",
+            file.display()
+        )));
+    }
+    let files: Vec<String> = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    let here = std::path::absolute(".")
+        .map_err(|error| Failure::Failed(format!("finding the folder that we are in: {error}")))?;
+    let name = Sources::new(&files, &here)?.name();
+    let folder = dir.unwrap_or_else(|| PathBuf::from(format!("millstream-{name}")));
+    let absolute = std::path::absolute(&folder)
+        .map_err(|error| Failure::Refused(format!("finding the folder `{}`: {error}", folder.display())))?;
+    let sources = Sources::new(&files, &absolute)?;
+    let file = folder.join(PIPELINE_FILE);
+    if file.exists() {
+        let before = load(&file)?.source.path;
+        if before != sources.paths {
+            return Err(Failure::Refused(format!(
+                "`{}` belongs to a run of other files ({}): name another folder with `--dir`, or run that file",
+                folder.display(),
+                before.join(", ")
+            )));
+        }
+        terminal.say(&format!("going on with `{}`, which was made of these files before", file.display()));
+        return Ok(file);
+    }
+    let made = init::make(&sources, &absolute, name, HowMuch::usual(), terminal)?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::Failed(format!("making the folder `{}`: {error}", folder.display())))?;
+    init::write(&file, &made.text, false)?;
+    terminal.say(&format!(
+        "made `{}`, beside which the data of the pipeline are kept; other commands take it: millstream sql {} \"SELECT …\"",
+        file.display(),
+        file.display()
+    ));
+    Ok(file)
+}
+
+/// Whether a path stands for data rather than for a pipeline file.
+fn is_data(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let starts_as_parquet = || {
+        let mut magic = [0; 4];
+        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"PAR1"
+    };
+    text.contains("://")
+        || path.extension().is_some_and(|extension| extension == "parquet")
+        || (is_glob(&text) && !path.exists())
+        || path.is_dir()
+        || starts_as_parquet()
 }
 
 /// Runs a pipeline to its end and prints what it did.

@@ -289,7 +289,7 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 /// `path` as seen from `base`, with `..` where it is outside.
-fn relative(path: &Path, base: &Path) -> String {
+pub(crate) fn relative(path: &Path, base: &Path) -> String {
     let shared = path.components().zip(base.components()).take_while(|(a, b)| a == b).count();
     let up = base.components().skip(shared).map(|_| "..".to_owned());
     let down = path.components().skip(shared).map(|part| part.as_os_str().to_string_lossy().into_owned());

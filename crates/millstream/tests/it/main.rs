@@ -7,6 +7,8 @@ mod demo;
 mod details;
 mod drift;
 mod http;
+mod init;
+mod mistakes;
 mod program;
 mod retry;
 mod source;

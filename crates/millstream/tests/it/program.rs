@@ -130,7 +130,7 @@ pub(crate) struct Called {
 }
 
 impl Called {
-    fn of(output: &Output, folder: &Path) -> Self {
+    pub(crate) fn of(output: &Output, folder: &Path) -> Self {
         let text =
             |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace(&*folder.to_string_lossy(), "[FOLDER]");
         Self { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
