@@ -115,8 +115,10 @@ impl Listing {
 
     /// The `_file` of a path as somebody types it.
     pub(crate) fn name_of(&self, path: &Path) -> String {
-        std::path::absolute(path)
-            .map_or_else(|_| path.display().to_string(), |absolute| relative(&normal(&absolute), &self.base_dir))
+        match (&self.place, std::path::absolute(path)) {
+            (Place::Disk(base_dir), Ok(absolute)) => relative(&normal(&absolute), base_dir),
+            (Place::Bucket(_), _) | (_, Err(_)) => path.display().to_string(),
+        }
     }
 
     /// The store that the files are in.
