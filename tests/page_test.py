@@ -29,7 +29,7 @@ class PageInABrowser(unittest.TestCase):
     def test_the_page_shows_what_the_program_does(self):
         url = address(self.folder, self.program)
         looked = subprocess.run(
-            ["node", "e2e/page.mjs", url, "--wait-done", "60", "--screenshot", str(self.folder)],
+            ["node", "e2e/page.mjs", url, "--wait-done", "60"],
             cwd=ROOT / "dashboard",
             timeout=SECONDS,
             capture_output=True,

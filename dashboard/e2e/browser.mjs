@@ -27,11 +27,9 @@ export async function openPage(browser, url, { theme = "light", width = 1440, he
   return { page, context, faults };
 }
 
-/** Scrolls through the whole page, so that what loads when it is seen has loaded. */
-export async function scrollThrough(page) {
-  const { height, step } = await page.evaluate(() => ({ height: document.documentElement.scrollHeight, step: window.innerHeight / 2 }));
-  for (let top = 0; top < height; top += step) {
-    await page.evaluate((at) => window.scrollTo(0, at), top);
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-  }
+/** Waits until the page has its first facts and nothing on it is still loading; charts have had their turn. */
+export async function settled(page) {
+  await page.waitForSelector("[data-page]", { timeout: 20_000 });
+  await page.waitForFunction(() => document.querySelectorAll("[data-loading], [data-drawn=false], [data-state=loading]").length === 0, undefined, { timeout: 20_000 }).catch(() => undefined);
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 }

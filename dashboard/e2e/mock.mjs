@@ -48,8 +48,15 @@ async function wholePage(browser, port, url) {
   const api = apiOf(url);
   await page.waitForSelector("[data-stage=archive]");
   await stageCounts(page, api);
+  await page.keyboard.press("2");
   await newestRows(page);
+  holds("a key opens a page", new URL(page.url()).pathname === "/live");
+  await page.keyboard.press("g");
+  await page.keyboard.press("v");
   await drawnViews(page, api);
+  await page.goBack();
+  holds("back leads to where one was", new URL(page.url()).pathname === "/live");
+  await page.click("nav a[href='/flow']");
   holds("the ledger is looked at", (await balance(page, api, 5)) === "balanced");
   holds(`no faults: ${faults.join("; ")}`, faults.length === 0);
   await context.close();
@@ -87,14 +94,15 @@ async function token(browser, port, url) {
 }
 
 async function troubles(browser, port, url) {
-  for (const [scene, selector, text] of [
+  for (const [scene, selector, text, address = "/"] of [
     ["failed", ".alert", "no space left"],
     ["unbalanced", "[data-balanced=false]", "12 rows"],
-    ["empty", "#rows", "No row has come in yet"],
-    ["no-views", "[data-view=rows_per_minute]", "rows per minute"],
+    ["empty", "#rows", "No row has come in yet", "/live"],
+    ["no-views", "[data-view=rows_per_minute]", "rows per minute", "/views"],
+    ["running", "[data-empty]", "There is no page of this name", "/nothing"],
   ]) {
     const stop = await startMock(port, "--ahead", "200", "--scene", scene);
-    const { page, context, faults } = await openPage(browser, url);
+    const { page, context, faults } = await openPage(browser, new URL(address, url).href);
     await page.waitForSelector(selector);
     await until(`scene \`${scene}\` says \`${text}\``, async () => (await page.innerText(selector)).replaceAll("\u00a0", " ").includes(text));
     holds(`no faults in scene \`${scene}\`: ${faults.join("; ")}`, faults.length === 0);

@@ -1,61 +1,47 @@
 // Looks at the page of a running program, as a person would, and fails with a clear message when it does not tell the truth.
 //
-//   node e2e/page.mjs http://127.0.0.1:PORT [--screenshot DIR] [--wait-done SECONDS]
+//   node e2e/page.mjs http://127.0.0.1:PORT [--wait-done SECONDS]
 //
 // CHROMIUM names the browser's program (default /usr/bin/chromium), MILLSTREAM_TOKEN the server's token when it wants one.
 // Exit code 0: all that was looked at holds. 1: something does not.
 
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { launch, openPage, scrollThrough } from "./browser.mjs";
+import { launch, openPage, settled } from "./browser.mjs";
 import { apiOf, balance, drawnViews, newestRows, stageCounts, until } from "./checks.mjs";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { screenshot: { type: "string" }, "wait-done": { type: "string", default: "0" } },
+  options: { "wait-done": { type: "string", default: "0" } },
 });
 const [url] = positionals;
 if (url === undefined) {
-  console.error("usage: node e2e/page.mjs http://127.0.0.1:PORT [--screenshot DIR] [--wait-done SECONDS]");
+  console.error("usage: node e2e/page.mjs http://127.0.0.1:PORT [--wait-done SECONDS]");
   process.exit(2);
 }
 const token = process.env.MILLSTREAM_TOKEN;
 const api = apiOf(url, token);
 
-async function screenshots(browser, directory) {
-  await mkdir(directory, { recursive: true });
-  const shapes = [
-    { name: "light", theme: "light", width: 1440, height: 900 },
-    { name: "dark", theme: "dark", width: 1440, height: 900 },
-    { name: "phone", theme: "light", width: 390, height: 844 },
-  ];
-  for (const { name, ...shape } of shapes) {
-    const { page, context } = await openPage(browser, url, { ...shape, token });
-    await page.waitForSelector("[data-stage=archive]");
-    await scrollThrough(page);
-    await drawnViews(page, api);
-    await page.evaluate(() => window.scrollTo(0, 0));
-    await page.screenshot({ path: join(directory, `${name}-top.png`) });
-    await page.screenshot({ path: join(directory, `${name}.png`), fullPage: true });
-    await context.close();
-  }
+/** Opens a page of the product, in the tab that is there. */
+async function open(page, address) {
+  await page.goto(new URL(address, url).href, { waitUntil: "load" });
+  await settled(page);
 }
 
 async function main() {
   const browser = await launch();
   try {
-    const { page, faults } = await openPage(browser, url, { token });
+    const { page, faults } = await openPage(browser, new URL("/flow", url).href, { token });
     await page.waitForSelector("[data-stage=archive]", { timeout: 20_000 });
     await until("the page is connected", async () => (await page.getAttribute("[data-connection]", "data-connection")) === "live");
     await until("a row is in the live table", async () => (await api("/api/status")).table.rows > 0);
     console.log(`stages: ${await stageCounts(page, api)}`);
+    await open(page, "/live");
     console.log(`newest rows: ${await newestRows(page)}`);
-    await scrollThrough(page);
+    await open(page, "/views");
     console.log(`views: ${await drawnViews(page, api)}`);
+    await open(page, "/flow");
     console.log(`ledger: ${await balance(page, api, Number(options["wait-done"]))}`);
-    if (options.screenshot !== undefined) await screenshots(browser, options.screenshot);
     if (faults.length > 0) throw new Error(`the page did what it must not:\n  ${faults.join("\n  ")}`);
     console.log("no console errors, no request to another host");
   } finally {

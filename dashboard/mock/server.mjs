@@ -112,7 +112,9 @@ async function file(response, path) {
     response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream" });
     response.end(body);
   } catch {
-    json(response, { error: `there is no \`${path}\`` }, 404);
+    // As the program does: paths without a dot are the page's own.
+    if (path.includes(".")) json(response, { error: `there is no \`${path}\`` }, 404);
+    else await file(response, "/index.html");
   }
 }
 

@@ -3,9 +3,12 @@
 import { ApiClient, ApiError } from "../api/client";
 import { readToken, writeToken } from "../api/token";
 import type { Ledger, NewestRows, Status, TableInfo, ViewInfo } from "../api/types";
+import { uncounted } from "../ledger/equation";
 import { StreamLifecycle, type StreamState } from "../stream/lifecycle";
 import type { ServerEvent } from "../stream/protocol";
 import { resultFromJson, withTypes, type Result } from "../views/result";
+import { patient } from "../log/trouble";
+import { connectionText } from "../shell/connection";
 import { browserClock } from "./clock";
 import { remember, sampleOf, type Sample } from "./history";
 
@@ -35,6 +38,17 @@ export class Dashboard {
     const live = this.tables?.find((table) => table.name === "live")?.columns ?? [];
     return resultFromJson(withTypes(this.#rows.columns, live), this.#rows.rows);
   });
+
+  /** The connection in words. */
+  readonly words = $derived(connectionText(this.connection, this.aliveAt, this.now));
+  /** Whether what is shown is of this moment: nothing moves on what is old. */
+  readonly fresh = $derived(this.words.stale === null);
+  /** Counts on between two statuses, and stands still on what is old. */
+  readonly statusAgeMs = $derived(this.fresh ? this.now - this.statusAt : 0);
+  /** The status without a trouble that is too young to be told. */
+  readonly shown = $derived(this.status === null ? null : patient(this.status, this.statusAgeMs));
+  /** Files found whose rows are not counted yet; before the ledger is there, a file that waits may hold anything. */
+  readonly uncounted = $derived(this.ledger === null ? (this.status?.source.files_waiting ?? 0) : uncounted(this.ledger.files));
 
   readonly api: ApiClient;
   readonly #stream: StreamLifecycle;
@@ -78,6 +92,12 @@ export class Dashboard {
       document.removeEventListener("visibilitychange", wake);
       window.removeEventListener("online", wake);
     };
+  }
+
+  /** Connects anew, and asks for everything. */
+  reconnect(): void {
+    this.loadError = null;
+    this.#stream.start();
   }
 
   retryNow(): void {
