@@ -58,7 +58,7 @@ pub(crate) enum CleanError {
     Rows(#[from] batch::CleanError),
     /// Spark could not clean it: the run stops.
     #[error(transparent)]
-    Spark(#[from] spark::SparkError),
+    Spark(#[from] spark::error::SparkError),
 }
 
 /// What an engine is.

@@ -11,8 +11,9 @@ use millstream_core::plan::{FilePlan, PlannedColumn};
 use millstream_core::spark::query::{BROKEN, MARKS, ROW};
 use object_store::ObjectStore;
 
+use super::check_unchanged;
+use super::error::SparkError;
 use super::spool::{Spooled, kinds};
-use super::{SparkError, check_unchanged};
 use crate::clean::batch::{self, BatchCleaner, Cleaned};
 use crate::clean::{CleanError, CleanedBatch, Job, SplitEvent};
 use crate::source::read::{self, RawRows};

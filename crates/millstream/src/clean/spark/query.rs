@@ -17,7 +17,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use spark_connect::{Execution, Expression, Metrics, Order, Plan, Relation, SaveMode};
 use uuid::Uuid;
 
-use super::SparkError;
+use super::error::SparkError;
 use super::spool::Spooled;
 use crate::clean::{CleanError, Job};
 use crate::source::read::OpenFile;

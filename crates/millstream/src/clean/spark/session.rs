@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::SparkError;
+use super::error::SparkError;
 use super::held::Held;
 use super::version::{TRIED, Version};
 use crate::secret::{self, Unreadable};

@@ -11,7 +11,7 @@ use arrow::ipc::writer::StreamWriter;
 use millstream_core::spark::query::{BROKEN, ROW};
 use tempfile::SpooledTempFile;
 
-use super::SparkError;
+use super::error::SparkError;
 
 /// Takes batches in.
 pub(super) struct Spool {

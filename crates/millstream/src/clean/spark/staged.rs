@@ -11,7 +11,7 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::SparkError;
+use super::error::SparkError;
 
 /// Rows of a batch that is read, and about how many bytes they may have.
 const BATCH_ROWS: u64 = 8192;
@@ -59,7 +59,9 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         remove(&self.folder);
-        self.earlier.iter().for_each(|folder| remove(folder));
+        for folder in &self.earlier {
+            remove(folder);
+        }
         // Not while another process of this publisher has taken over.
         let _ = fs::remove_dir(&self.owner);
     }
