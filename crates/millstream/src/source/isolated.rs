@@ -249,6 +249,6 @@ impl Serving {
 
 /// What the reader tells of a failure: libraries in C report what they cannot allocate.
 fn as_told(text: &str) -> Failure {
-    let is_memory = text.contains("not enough memory") || text.contains("Allocation error");
+    let is_memory = ["not enough memory", "out of memory", "Allocation error"].iter().any(|words| text.contains(words));
     if is_memory { Failure::Memory(text.to_owned()) } else { Failure::Reason(text.to_owned()) }
 }
