@@ -10,6 +10,7 @@ use millstream_core::dedup::Deduplicator;
 use millstream_core::ids::StreamId;
 use millstream_core::plan::KnownSchema;
 use millstream_core::progress::FilePhase;
+use millstream_core::record::Encoder;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -56,6 +57,8 @@ pub(crate) struct Publishing {
     pub(crate) until: Until,
     /// What dedup may take, bytes.
     pub(crate) dedup_bytes: u64,
+    /// Memory of rows that go to the receiver with one append; 0 where the log hands nothing on.
+    pub(crate) handed_bytes: u64,
 }
 
 impl Publishing {
@@ -159,6 +162,8 @@ impl Publishing {
             progress: recovered.publisher,
             dedup,
             schemas: HashSet::new(),
+            encoder: Encoder::default(),
+            handed_bytes: self.handed_bytes,
         };
         let mut find = tasks.child("find", finder.run(requests, files, stop.clone()));
         let mut plans = tasks.child("plan", planner.run(accepted, work, stop.clone(), tasks.clone()));

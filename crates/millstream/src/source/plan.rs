@@ -18,7 +18,7 @@ use crate::stop::{Phase, StopToken};
 use crate::supervise::{TaskError, Tasks};
 
 /// Cleaned batches that a split may be ahead of the publisher.
-const BATCHES_AHEAD: usize = 4;
+const BATCHES_AHEAD: usize = 2;
 
 /// What the publisher gets, in the order of files and rows.
 #[derive(Debug)]
