@@ -7,6 +7,7 @@ pub mod partition;
 use std::io::Cursor;
 use std::ops::Range;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -131,13 +132,22 @@ pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, RecordError> {
     let options = IpcWriteOptions::default()
         .try_with_compression(Some(CompressionType::LZ4_FRAME))
         .map_err(RecordError::Encode)?;
-    let mut value = Vec::with_capacity(batch.get_array_memory_size() / 2 + 1024);
+    let mut value = Vec::with_capacity(memory_of(batch) / 2 + 1024);
     let mut writer =
         StreamWriter::try_new_with_options(&mut value, batch.schema_ref(), options).map_err(RecordError::Encode)?;
     writer.write(batch).map_err(RecordError::Encode)?;
     writer.finish().map_err(RecordError::Encode)?;
     drop(writer);
+    value.shrink_to_fit();
     Ok(value)
+}
+
+/// Memory of the rows themselves, bytes; buffers that several arrays share count for their part.
+#[must_use]
+pub fn memory_of(batch: &RecordBatch) -> usize {
+    let column =
+        |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
+    batch.columns().iter().map(column).sum()
 }
 
 /// Decodes the value of a record.

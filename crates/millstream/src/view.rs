@@ -5,6 +5,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "matches over enums of Arrow and DataFusion, which grow")]
 
+mod interruptible;
 mod provider;
 mod tables;
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -25,6 +27,7 @@ use millstream_core::status::{ChartInfo, ColumnInfo, TableInfo, ViewInfo};
 use tokio::runtime::Handle;
 use tracing::debug;
 
+use self::interruptible::Interruptible;
 use crate::table::LiveTable;
 
 /// Name of the view that a pipeline without views has.
@@ -185,7 +188,12 @@ impl Queries {
             .with_information_schema(true)
             .with_target_partitions(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
             .set_str("datafusion.execution.time_zone", "+00:00");
-        let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(Interruptible));
+        let context = SessionContext::new_with_state(state.build());
         let snapshot = self.live.snapshot();
         tables::register(&context, &snapshot, &self.config)?;
         let lower = sql.to_lowercase();

@@ -20,7 +20,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
-use millstream_core::record::RecordHeader;
+use millstream_core::record::{RecordHeader, memory_of};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -33,7 +33,6 @@ use super::{
 use crate::clock::now_micros;
 use crate::failpoint;
 use crate::stream::kafka::Membership;
-use crate::table::segment::bytes_of;
 
 /// What the embedded log keeps in memory at most: memtables and block cache.
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
@@ -43,8 +42,8 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Values that are together larger than this go to files of their own: they need one more call that forces to disk, and are
-/// not written twice.
-const LARGE_BYTES: u64 = 1024 * 1024;
+/// not written twice. The development build, which tests kill, does both with little data.
+const LARGE_BYTES: u64 = if cfg!(debug_assertions) { 16 * 1024 } else { 1024 * 1024 };
 
 /// How long an append waits at its end for a receiver that is behind. It would have to decode what could be handed to it; but a
 /// receiver that waits itself must not stop the publisher.
@@ -172,7 +171,7 @@ impl Log for EmbeddedLog {
             kind: "embedded",
             stream: self.0.stream,
             partitions: tails.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect(),
-            disk_bytes: self.0.database.disk_space().unwrap_or_default(),
+            disk_bytes: self.0.database.disk_space().unwrap_or_default() + self.0.files.disk_bytes(),
             trouble: None,
         }
     }
@@ -494,7 +493,7 @@ impl Durable {
     fn as_record(self) -> Option<(Record, u64)> {
         let Self { at, offset, stored: Stored { timestamp_micros, header, .. }, rows } = self;
         let rows = rows?;
-        let bytes = bytes_of(&rows);
+        let bytes = memory_of(&rows) as u64;
         Some((Record { at, offset, timestamp_micros, header, value: Value::Batch(rows) }, bytes))
     }
 }

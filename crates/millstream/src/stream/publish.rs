@@ -15,7 +15,7 @@ use millstream_core::config::{Config, Format, Pace};
 use millstream_core::dedup::{DedupError, Deduplicator};
 use millstream_core::ids::{StreamId, Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress, StartedRules};
-use millstream_core::record::{Encoder, RECORD_FORMAT, RecordError, RecordHeader};
+use millstream_core::record::{Encoder, RECORD_FORMAT, RecordError, RecordHeader, memory_of};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -28,7 +28,6 @@ use crate::clean::{CleanError, CleanedBatch, SplitEvent};
 use crate::source::find::Accept;
 use crate::source::plan::{Start, Work};
 use crate::stop::{Phase, StopToken};
-use crate::table::segment::bytes_of;
 
 /// Why publishing ended.
 #[derive(Debug, thiserror::Error)]
@@ -458,7 +457,7 @@ impl Publisher {
         *seq += 1;
         pending.bytes += part.value.len() as u64;
         let (value, batch) = (Bytes::from(part.value), part.batch.filter(|_| self.handed_bytes > 0));
-        pending.handed_bytes += batch.as_ref().map_or(0, bytes_of);
+        pending.handed_bytes += batch.as_ref().map_or(0, |batch| memory_of(batch) as u64);
         pending.append.records.push(NewRecord { at, header, key: part.key, value, batch });
     }
 }

@@ -48,6 +48,8 @@ struct Files {
     next: u64,
     /// Values in each file that headers name.
     named: BTreeMap<u64, u64>,
+    /// Size of each file.
+    bytes: BTreeMap<u64, u64>,
     /// The file that was read last.
     read: Option<(u64, Arc<File>)>,
 }
@@ -66,19 +68,17 @@ impl Values {
         let mut files = Files::default();
         for number in numbers(&folder)? {
             files.next = files.next.max(number + 1);
+            files.bytes.insert(number, std::fs::metadata(file_path(&folder, number))?.len());
         }
         Ok(Self { folder, files: Mutex::new(files) })
     }
 
     /// Removes what no header names. Blocks. To be called once all headers were counted.
     pub(super) fn remove_unnamed(&self) -> Result<()> {
-        let files = self.lock();
-        for number in numbers(&self.folder)? {
-            if !files.named.contains_key(&number) {
-                std::fs::remove_file(self.path(number))?;
-            }
-        }
-        Ok(())
+        let named = self.lock().named.clone();
+        let unnamed: Vec<u64> =
+            numbers(&self.folder)?.into_iter().filter(|number| !named.contains_key(number)).collect();
+        self.remove(&unnamed)
     }
 
     /// Writes values and forces them to disk. Blocks. After an error nothing that it wrote is ever named.
@@ -107,7 +107,10 @@ impl Values {
         current.file.sync_data()?;
         let Current { number, bytes, .. } = *current;
         let file = current.file.try_clone()?;
-        self.lock().current = Some(Current { number, file, bytes });
+        let mut files = self.lock();
+        files.bytes.insert(number, bytes);
+        files.current = Some(Current { number, file, bytes });
+        drop(files);
         Ok(places)
     }
 
@@ -137,7 +140,13 @@ impl Values {
 
     /// Removes files. Blocks.
     pub(super) fn remove(&self, free: &[u64]) -> Result<()> {
-        free.iter().try_for_each(|&number| std::fs::remove_file(self.path(number)))
+        for &number in free {
+            std::fs::remove_file(self.path(number))?;
+            let mut files = self.lock();
+            files.bytes.remove(&number);
+            files.read = None;
+        }
+        Ok(())
     }
 
     /// Reads a value back. Blocks.
@@ -158,6 +167,11 @@ impl Values {
         Ok(Bytes::from(value))
     }
 
+    /// Size of all files.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.lock().bytes.values().sum()
+    }
+
     fn create(&self, number: u64) -> Result<Current> {
         let file = OpenOptions::new().write(true).create_new(true).open(self.path(number))?;
         File::open(&self.folder)?.sync_all()?;
@@ -165,13 +179,17 @@ impl Values {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:016x}.{EXTENSION}"))
+        file_path(&self.folder, number)
     }
 
     fn lock(&self) -> MutexGuard<'_, Files> {
         // Every change under the lock is whole by itself.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn file_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:016x}.{EXTENSION}"))
 }
 
 /// Numbers of the files that are there.
