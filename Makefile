@@ -1,6 +1,6 @@
 # Each target brings what it needs: see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kafka demo-spark test check bench freshness torture dashboard
+.PHONY: help demo demo-kafka demo-spark test check bench freshness queries torture dashboard
 
 ROUNDS ?= 200
 kafka := $(CURDIR)/millstream-demo-kafka/kafka
@@ -66,6 +66,12 @@ freshness: ## From a file's landing to its rows in a query (ARGS="--seconds 20 -
 	@echo "==> building the release (the first time many minutes)" >&2
 	@cargo build --release --package millstream
 	@$(python) benches/freshness.py $(ARGS)
+
+queries: ## Restart to first answer, events beside DuckDB, single rows and minutes (ARGS="--rows 1000000")
+	@scripts/setup.sh rust dashboard python
+	@echo "==> building the release (the first time many minutes)" >&2
+	@cargo build --release --package millstream
+	@$(python) benches/queries.py $(ARGS)
 
 torture: ## Kill ROUNDS times (default 200), and a quarter of it in each of six ways with Kafka and Spark (ARGS=name… picks)
 	@scripts/setup.sh rust dashboard python kafka spark

@@ -87,6 +87,8 @@ class Measured:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    written_bytes: int = 0
+    """Size of the Parquet files that it leaves."""
 
 
 def measure(command: list[str], folder: Path) -> Measured:
@@ -117,7 +119,9 @@ def run_program(source: Path, folder: Path, kept: int, settings: dict[str, str] 
     (folder / "pipeline.toml").write_text(adapt(pipeline, settings or {}))
     measured = measure([release("millstream"), "run", "pipeline.toml", "--until-done", "--json"], folder)
     table = folder / "millstream-data" / "archive" / "rows"
-    archived = sum(pq.read_metadata(table / path).num_rows for path in replay(table).adds)
+    paths = [table / path for path in replay(table).adds]
+    archived = sum(pq.read_metadata(path).num_rows for path in paths)
+    measured.written_bytes = sum(path.stat().st_size for path in paths)
     if archived != kept:
         sys.exit(f"the archive holds {archived:,} rows, the filter keeps {kept:,}; kept: {folder}")
     return measured
@@ -217,6 +221,7 @@ def run_duckdb(source: Path, folder: Path, kept: int) -> Measured:
 
 def _copied(measured: Measured, folder: Path, kept: int) -> Measured:
     rows = sum(pq.read_metadata(path).num_rows for path in (folder / "copy").glob("*.parquet"))
+    measured.written_bytes = sum(path.stat().st_size for path in (folder / "copy").glob("*.parquet"))
     if rows != kept:
         sys.exit(f"the copy holds {rows:,} rows, the filter keeps {kept:,}; kept: {folder}")
     return measured
@@ -271,22 +276,26 @@ def main() -> None:
                 shutil.rmtree(folder)
                 measured[name].append(result)
                 print(f"  {turn + 1}: {name} {result.seconds:.2f} s", flush=True)
-    _report(measured, options.rows)
+    _report(measured, options.rows, size)
     if over_kafka and over_kafka.broker_cpu_seconds:
         print(f"the broker took {statistics.median(over_kafka.broker_cpu_seconds):.1f} s of processor time beside it")
     if on_spark:
         _report_spark(measured, on_spark, idle)
 
 
-def _report(measured: dict[str, list[Measured]], rows: int) -> None:
+def _report(measured: dict[str, list[Measured]], rows: int, source_bytes: int) -> None:
     medians = {name: statistics.median(run.seconds for run in runs) for name, runs in measured.items()}
     reference = medians.get("datafusion copy")
-    print(f"\n{'':18} {'seconds':>8} {'rows/s':>12} {'of copy speed':>14} {'cpu s':>7} {'peak MiB':>9}")
+    print(f"\n{'':18} {'seconds':>8} {'rows/s':>12} {'of copy speed':>14} {'cpu s':>7} {'cpu ns/row':>10} {'peak MiB':>9} {'of source size':>14}")
     for name, runs in measured.items():
         speed = f"{reference / medians[name]:.2f}" if reference else "-"
         cpu = statistics.median(run.cpu_seconds for run in runs)
         peak = max(run.peak_bytes for run in runs) / 2**20
-        print(f"{name:18} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {f'{peak:,.0f}' if peak else '-':>9}")
+        written = max(run.written_bytes for run in runs) / source_bytes
+        print(
+            f"{name:18} {medians[name]:8.2f} {rows / medians[name]:12,.0f} {speed:>14} {cpu:7.1f} {cpu / rows * 1e9:10,.0f} "
+            f"{f'{peak:,.0f}' if peak else '-':>9} {f'{written:.2f}' if written else '-':>14}"
+        )
 
 
 def _report_spark(measured: dict[str, list[Measured]], on_spark: OnSpark, idle: int) -> None:

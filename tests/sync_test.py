@@ -1,8 +1,8 @@
 """No append is acknowledged before its data is on disk.
 
 A kill cannot show this, since the operating system keeps what was written. So the program runs under strace: between the
-last write to a journal of the log and the acknowledgement that follows it, that journal must have been synced, and the
-folder of a new journal, too. The program writes `ack <number>` to stderr for each append when `MILLSTREAM_TRACE_ACKS` is 1.
+last write to a journal of the log, or to a file with its values, and the acknowledgement that follows it, that file must
+have been synced, and the folder of a new one, too. The program writes `ack <number>` to stderr for each append when `MILLSTREAM_TRACE_ACKS` is 1.
 """
 
 import os
@@ -28,7 +28,7 @@ SECONDS = 120
 
 
 def is_journal(path: str) -> bool:
-    return "/millstream-data/log/" in path and path.endswith(".jnl")
+    return "/millstream-data/log/" in path and path.endswith((".jnl", ".values"))
 
 
 class AcknowledgedAppends(unittest.TestCase):
@@ -36,9 +36,21 @@ class AcknowledgedAppends(unittest.TestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="millstream-sync-"))
 
     def test_each_append_is_synced_before_it_is_acknowledged(self):
+        self.check("yellow_tripdata_2021.sample1000.parquet", {})
+        shutil.rmtree(self.folder)
+
+    def test_values_of_large_appends_are_synced_before_they_are_acknowledged(self):
+        large = {"stream.batch_rows": "32768", "stream.flush_interval": '"10s"', "stream.flush_bytes": '"8MiB"'}
+        self.check("yellow_tripdata_*.parquet", large)
+        values = [line for line in (self.folder / "trace.txt").read_text(errors="replace").splitlines() if ".values" in line]
+        self.assertTrue(any("write(" in line for line in values), f"no value was written to a file of its own; kept: {self.folder}")
+        shutil.rmtree(self.folder)
+
+    def check(self, files: str, settings: dict[str, str]):
         (self.folder / "data").mkdir()
-        shutil.copy(EXAMPLE / "data" / "yellow_tripdata_2021.sample1000.parquet", self.folder / "data")
-        text = adapt((EXAMPLE / "pipeline.toml").read_text(), SETTINGS)
+        for path in (EXAMPLE / "data").glob(files):
+            shutil.copy(path, self.folder / "data")
+        text = adapt((EXAMPLE / "pipeline.toml").read_text(), SETTINGS | settings)
         (self.folder / "pipeline.toml").write_text(text)
         code = self.traced_run()
         self.assertEqual(code, 0, f"kept: {self.folder}\n{tail(self.folder / 'stderr.txt')}")
@@ -51,8 +63,7 @@ class AcknowledgedAppends(unittest.TestCase):
         self.assertGreater(trace.journal_syncs, 0, f"kept: {self.folder}")
         self.assertEqual(trace.acks, sorted(set(trace.acks)), f"kept: {self.folder}")
         self.assertEqual(trace.violations, [], f"kept: {self.folder}")
-        print(f"{len(trace.acks)} appends, {trace.journal_writes} writes to the journal, {trace.journal_syncs} syncs")
-        shutil.rmtree(self.folder)
+        print(f"{len(trace.acks)} appends, {trace.journal_writes} writes to the log, {trace.journal_syncs} syncs")
 
     def traced_run(self) -> int:
         """Runs the pipeline under strace; its exit code."""

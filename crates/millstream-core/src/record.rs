@@ -7,6 +7,7 @@ pub mod partition;
 use std::io::Cursor;
 use std::ops::Range;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -117,6 +118,12 @@ pub fn decode_schema(bytes: &[u8]) -> Result<SchemaRef, RecordError> {
     StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema()).map_err(RecordError::Decode)
 }
 
+/// A number that almost certainly changes when a value does.
+#[must_use]
+pub fn checksum(value: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(value)
+}
+
 /// Encodes a batch as the value of a record.
 ///
 /// # Errors
@@ -125,16 +132,22 @@ pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, RecordError> {
     let options = IpcWriteOptions::default()
         .try_with_compression(Some(CompressionType::LZ4_FRAME))
         .map_err(RecordError::Encode)?;
-    // Of these rows alone: a batch may be a slice of a far larger one.
-    let bytes =
-        batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum::<usize>();
-    let mut value = Vec::with_capacity(bytes / 2 + 1024);
+    let mut value = Vec::with_capacity(memory_of(batch) / 2 + 1024);
     let mut writer =
         StreamWriter::try_new_with_options(&mut value, batch.schema_ref(), options).map_err(RecordError::Encode)?;
     writer.write(batch).map_err(RecordError::Encode)?;
     writer.finish().map_err(RecordError::Encode)?;
     drop(writer);
+    value.shrink_to_fit();
     Ok(value)
+}
+
+/// Memory of the rows themselves, bytes; buffers that several arrays share count for their part.
+#[must_use]
+pub fn memory_of(batch: &RecordBatch) -> usize {
+    let column =
+        |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
+    batch.columns().iter().map(column).sum()
 }
 
 /// Decodes the value of a record.
@@ -151,6 +164,8 @@ pub fn decode(value: &[u8]) -> Result<RecordBatch, RecordError> {
 pub struct Encoded {
     /// Rows of the batch that are in it.
     pub rows: Range<usize>,
+    /// These rows.
+    pub batch: RecordBatch,
     /// The value.
     pub value: Vec<u8>,
 }
@@ -164,30 +179,58 @@ pub struct Cut {
     pub too_large: Vec<usize>,
 }
 
-/// Encodes a batch as records of at most `max_bytes`, by halving what is larger.
-///
-/// # Errors
-/// When Arrow refuses the batch.
-pub fn encode_within(batch: &RecordBatch, max_bytes: u64) -> Result<Cut, RecordError> {
-    let mut cut = Cut::default();
-    let mut open: Vec<Range<usize>> = std::iter::once(0..batch.num_rows()).collect();
-    while let Some(rows) = open.pop() {
-        let length = rows.end - rows.start;
-        if length == 0 {
-            continue;
+/// Share of the largest value that a record is cut for, in hundredths: rows differ in size.
+const WANTED_PERCENT: u64 = 85;
+
+/// Rows below which a record says too little of how large rows are.
+const TELLING_ROWS: usize = 256;
+
+/// Encodes batches of one topic as records. It remembers how large rows came out: encoding what turns out to be too large
+/// costs as much as encoding what fits.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    /// Bytes of a row in the last records; none before the first.
+    row_bytes: Option<usize>,
+}
+
+impl Encoder {
+    /// Encodes a batch as records of at most `max_bytes`: cut by the size of the rows before, and halved where that was too much.
+    ///
+    /// # Errors
+    /// When Arrow refuses the batch.
+    pub fn encode_within(&mut self, batch: &RecordBatch, max_bytes: u64) -> Result<Cut, RecordError> {
+        let mut cut = Cut::default();
+        let mut open = self.pieces(batch.num_rows(), max_bytes);
+        while let Some(rows) = open.pop() {
+            let length = rows.end - rows.start;
+            if length == 0 {
+                continue;
+            }
+            let part = batch.slice(rows.start, length);
+            let value = encode(&part)?;
+            if length >= TELLING_ROWS {
+                self.row_bytes = Some((value.len() / length).max(1));
+            }
+            if value.len() as u64 <= max_bytes {
+                cut.records.push(Encoded { rows, batch: part, value });
+            } else if length == 1 {
+                cut.too_large.push(rows.start);
+            } else {
+                let middle = rows.start + length / 2;
+                open.push(middle..rows.end);
+                open.push(rows.start..middle);
+            }
         }
-        let value = encode(&batch.slice(rows.start, length))?;
-        if value.len() as u64 <= max_bytes {
-            cut.records.push(Encoded { rows, value });
-        } else if length == 1 {
-            cut.too_large.push(rows.start);
-        } else {
-            let middle = rows.start + length / 2;
-            open.push(middle..rows.end);
-            open.push(rows.start..middle);
-        }
+        Ok(cut)
     }
-    Ok(cut)
+
+    /// Pieces of one size that probably fit, the first one last.
+    fn pieces(&self, rows: usize, max_bytes: u64) -> Vec<Range<usize>> {
+        let wanted = usize::try_from(max_bytes / 100 * WANTED_PERCENT).unwrap_or(usize::MAX);
+        let pieces = self.row_bytes.map_or(1, |row_bytes| row_bytes.saturating_mul(rows).div_ceil(wanted.max(1)));
+        let length = rows.div_ceil(pieces.max(1)).max(1);
+        (0..rows).step_by(length).rev().map(|start| start..rows.min(start + length)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +260,7 @@ mod tests {
     fn a_large_batch_is_cut_into_records_that_fit_and_lose_nothing() {
         let texts: Vec<String> = (0..500u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
         let whole = batch(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-        let cut = encode_within(&whole, 2_000).unwrap();
+        let cut = Encoder::default().encode_within(&whole, 2_000).unwrap();
         assert!(cut.records.len() > 3 && cut.too_large.is_empty());
         let parts: Vec<RecordBatch> = cut.records.iter().map(|record| decode(&record.value).unwrap()).collect();
         assert!(cut.records.iter().all(|record| record.value.len() <= 2_000));
@@ -225,10 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_encoded_tells_how_the_next_batch_is_cut() {
+        let texts: Vec<String> =
+            (0..4_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let whole = batch(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut encoder = Encoder::default();
+        encoder.encode_within(&whole, 20_000).unwrap();
+        let pieces = encoder.pieces(whole.num_rows(), 20_000);
+        let cut = encoder.encode_within(&whole, 20_000).unwrap();
+        assert_eq!(cut.records.len(), pieces.len(), "every piece fits as it was cut");
+        let rows: Vec<usize> = cut.records.iter().flat_map(|record| record.rows.clone()).collect();
+        assert_eq!(rows, (0..4_000).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_row_that_fits_no_record_is_named_and_the_others_go_on() {
         let numbers = (1..800u64).map(|n| (n * n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string());
         let huge = numbers.collect::<String>();
-        let cut = encode_within(&batch(&["a", &huge, "b"]), 1_500).unwrap();
+        let cut = Encoder::default().encode_within(&batch(&["a", &huge, "b"]), 1_500).unwrap();
         assert_eq!(cut.too_large, [1]);
         assert_eq!(cut.records.iter().map(|record| record.rows.len()).sum::<usize>(), 2);
     }

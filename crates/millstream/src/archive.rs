@@ -4,6 +4,7 @@
 //! that brought the rows. Nothing else decides where archiving goes on.
 
 pub(crate) mod commit;
+pub(crate) mod encode;
 pub(crate) mod follow;
 pub(crate) mod run;
 pub(crate) mod stage;

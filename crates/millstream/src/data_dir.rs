@@ -161,7 +161,13 @@ impl DataDir {
         let wanted = Format::of(config);
         let format = if let Some(found) = Format::read(&format_path)? {
             found.admits(&wanted, &path)?;
-            found
+            match found.raised() {
+                Some(raised) => {
+                    raised.write(&format_path)?;
+                    raised
+                }
+                None => found,
+            }
         } else {
             wanted.write(&format_path)?;
             wanted

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::archive::{self, ArchiveSettings, ArchiveTable, ArchivedTable, Loaded};
 use crate::board;
 use crate::chain::chain;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, Shares};
 use crate::stream::embedded::{self, EmbeddedLog};
 use crate::stream::kafka::{ForeignLog, KafkaLog, KafkaLogError, Tell};
 use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};
@@ -153,7 +153,8 @@ pub(crate) async fn ledger_at_rest(config: &Config) -> Result<Ledger, PipelineEr
 async fn open_log(config: &Config, access: Access, tell: Tell) -> Result<Arc<dyn Log>, PipelineError> {
     let Some(kafka) = &config.stream.kafka else {
         let folder = embedded::folder(&config.pipeline.data_dir);
-        return Ok(Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get())?));
+        let handed = Shares::of(config.limits.memory).handed;
+        return Ok(Arc::new(EmbeddedLog::open(&folder, config.stream.partitions.get(), handed)?));
     };
     if kafka.foreign {
         return Ok(Arc::new(patiently(|| ForeignLog::open(config, kafka, Arc::clone(&tell))).await?));

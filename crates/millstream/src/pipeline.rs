@@ -113,21 +113,25 @@ pub(crate) enum PipelineError {
 }
 
 /// The shares of `limits.memory`; the rest is for batches on their way and the writers.
-struct Shares {
+pub(crate) struct Shares {
     table: u64,
     queries: usize,
     dedup: u64,
     spools: u64,
+    /// Rows on their way from the publisher to the receiver.
+    pub(crate) handed: u64,
 }
 
 impl Shares {
-    fn of(memory: u64) -> Self {
+    /// The shares of a budget.
+    pub(crate) fn of(memory: u64) -> Self {
         let share = |percent: u64| memory / 100 * percent;
         Self {
             table: share(40),
             queries: usize::try_from(share(20)).unwrap_or(usize::MAX),
             dedup: share(15),
             spools: share(10),
+            handed: share(5),
         }
     }
 }
@@ -255,7 +259,7 @@ impl Stages {
             survey.look().await;
         }
         let publishing = match publisher {
-            Some(id) => Some((publishing(config, &log, stream, id, board, until, shares.dedup)?, recovered)),
+            Some(id) => Some((publishing(config, &log, stream, id, board, until, &shares)?, recovered)),
             None => None,
         };
         let (hurry, hurried) = watch::channel(0);
@@ -344,13 +348,16 @@ fn publishing(
     id: PublisherId,
     board: &Arc<Board>,
     until: Until,
-    dedup_bytes: u64,
+    shares: &Shares,
 ) -> Result<Publishing, PipelineError> {
     let listing = Arc::new(Listing::of(config)?);
     let cleaner = cleaner(config, listing.store(), stream, id, board)?;
     let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
     let retries = Arc::default();
-    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, retries })
+    // Half of what the log keeps for the receiver: one append is collected while another is on its way.
+    let handed_bytes = if config.stream.kafka.is_none() { shares.handed / 2 } else { 0 };
+    let dedup_bytes = shares.dedup;
+    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, handed_bytes, retries })
 }
 
 /// Has people told on the page and by `status`.

@@ -10,6 +10,7 @@ use millstream_core::dedup::Deduplicator;
 use millstream_core::ids::StreamId;
 use millstream_core::plan::KnownSchema;
 use millstream_core::progress::FilePhase;
+use millstream_core::record::Encoder;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -60,6 +61,8 @@ pub(crate) struct Publishing {
     pub(crate) dedup_bytes: u64,
     /// Files that are to be taken again.
     pub(crate) retries: Arc<Retries>,
+    /// Memory of rows that go to the receiver with one append; 0 where the log hands nothing on.
+    pub(crate) handed_bytes: u64,
 }
 
 impl Publishing {
@@ -168,6 +171,8 @@ impl Publishing {
             progress: recovered.publisher,
             dedup,
             schemas: HashSet::new(),
+            encoder: Encoder::default(),
+            handed_bytes: self.handed_bytes,
         };
         let mut find = tasks.child("find", finder.run(requests, files, stop.clone()));
         let mut plans = tasks.child("plan", planner.run(accepted, work, stop.clone(), tasks.clone()));

@@ -57,6 +57,8 @@ pub(crate) struct NewRecord {
     pub(crate) key: Option<Vec<u8>>,
     /// Its value.
     pub(crate) value: Bytes,
+    /// The rows of the value, where they are at hand: a log in this process may hand them to the receiver once they are durable.
+    pub(crate) batch: Option<RecordBatch>,
 }
 
 /// A record of the log, or consecutive records of one row each.
@@ -79,6 +81,8 @@ pub(crate) struct Record {
 pub(crate) enum Value {
     /// A batch as an Arrow stream.
     Arrow(Bytes),
+    /// The batch that the record was made of.
+    Batch(RecordBatch),
     /// One row of each of several records.
     Rows {
         /// The rows.
@@ -97,7 +101,7 @@ impl Record {
     /// How many records of the log it is.
     pub(crate) fn records(&self) -> u64 {
         match &self.value {
-            Value::Arrow(_) => 1,
+            Value::Arrow(_) | Value::Batch(_) => 1,
             Value::Rows { offsets, .. } => offsets.len() as u64,
         }
     }
@@ -105,7 +109,7 @@ impl Record {
     /// The offset behind it.
     pub(crate) fn end(&self) -> Offset {
         match &self.value {
-            Value::Arrow(_) => self.offset.next(),
+            Value::Arrow(_) | Value::Batch(_) => self.offset.next(),
             Value::Rows { end, .. } => *end,
         }
     }
@@ -114,7 +118,7 @@ impl Record {
     pub(crate) fn batch(&self) -> Result<RecordBatch, RecordError> {
         match &self.value {
             Value::Arrow(bytes) => record::decode(bytes),
-            Value::Rows { batch, .. } => Ok(batch.clone()),
+            Value::Batch(batch) | Value::Rows { batch, .. } => Ok(batch.clone()),
         }
     }
 
@@ -301,6 +305,14 @@ pub(crate) enum LogError {
         /// Why.
         source: fjall::Error,
     },
+    /// The files with the values of large appends cannot be written or read.
+    #[error("cannot use the files with values of the log `{folder}` (is the disk full?)")]
+    Values {
+        /// Folder of the log.
+        folder: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Something in the log is not what this program writes.
     #[error("the log `{folder}` holds {what} that cannot be understood; it may be damaged or of a newer version")]
     Damaged {
@@ -356,6 +368,7 @@ impl LogError {
             | Self::Open { .. }
             | Self::Append { .. }
             | Self::Read { .. }
+            | Self::Values { .. }
             | Self::Damaged { .. }
             | Self::Panicked(_) => false,
         }
@@ -370,6 +383,7 @@ impl LogError {
             | Self::Open { .. }
             | Self::Append { .. }
             | Self::Read { .. }
+            | Self::Values { .. }
             | Self::Damaged { .. }
             | Self::OutOfRange { .. }
             | Self::OneProcess

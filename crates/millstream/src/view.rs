@@ -8,6 +8,7 @@
 mod activity;
 mod cooperative;
 pub(crate) mod explain;
+mod interruptible;
 mod lake;
 mod profile;
 mod provider;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -41,6 +43,7 @@ use tracing::debug;
 use self::activity::Activity;
 use self::cooperative::with_pauses;
 use self::explain::{Place, explain};
+use self::interruptible::Interruptible;
 use self::take::{Keep, Take};
 use crate::table::LiveTable;
 
@@ -261,18 +264,24 @@ impl Queries {
         Ok(())
     }
 
-    /// How every query runs.
-    fn session() -> SessionConfig {
-        SessionConfig::new()
+    /// A session without tables: how every query runs.
+    fn session(&self) -> SessionContext {
+        let config = SessionConfig::new()
             .with_information_schema(true)
             .with_target_partitions(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
             .set_bool("datafusion.sql_parser.collect_spans", true)
-            .set_str("datafusion.execution.time_zone", "+00:00")
+            .set_str("datafusion.execution.time_zone", "+00:00");
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(Interruptible));
+        SessionContext::new_with_state(state.build())
     }
 
     /// A session over one snapshot, with the views that `sql` may use.
     async fn context(&self, sql: &str) -> Result<SessionContext, DataFusionError> {
-        let context = SessionContext::new_with_config_rt(Self::session(), Arc::clone(&self.runtime));
+        let context = self.session();
         let snapshot = self.live.snapshot();
         tables::register(&context, &snapshot, &self.config)?;
         let lower = sql.to_lowercase();

@@ -19,10 +19,9 @@ use deltalake::operations::get_num_idx_cols_and_stats_columns;
 use deltalake::operations::write::writer::{PartitionWriter, PartitionWriterConfig};
 use millstream_core::config::PartitionBy;
 use object_store::path::Path as StorePath;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use tokio::task::JoinSet;
 
-use super::{ArchiveError, ArchiveTable, PARTITION_COLUMN, Staged};
+use super::{ArchiveError, ArchiveTable, PARTITION_COLUMN, Staged, encode};
 use crate::table::Window;
 use crate::table::segment::{Segment, conform, plain};
 
@@ -35,6 +34,9 @@ const SYNCED_LOG_FILES: usize = 8;
 
 /// Rows handed to the Parquet writer at once.
 const WRITE_ROWS: usize = 32_768;
+
+/// Rows below which a file is not worth a thread of its own.
+const LANE_ROWS: usize = 65_536;
 
 /// Size of Parquet files past which a new one is begun.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
@@ -65,31 +67,53 @@ impl ArchiveTable {
     ) -> Result<Staged, ArchiveError> {
         let fields = schema.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned();
         let file_schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let mut parts: BTreeMap<Option<String>, Vec<Part<'_>>> = BTreeMap::new();
+        let mut parts: BTreeMap<Option<String>, Vec<Part>> = BTreeMap::new();
         for segment in window.segments.iter().filter(|segment| segment.batch.num_rows() > 0) {
             for (value, rows) in self.split(segment).map_err(self.arrange())? {
-                parts.entry(value).or_default().push(Part { segment, rows });
+                parts.entry(value).or_default().push(Part { segment: Arc::clone(segment), rows });
             }
         }
         let mut staged = Staged { rows: window.rows(), ..Staged::default() };
         for (value, parts) in parts {
-            let adds = self.write_part(Arc::clone(&store), &file_schema, value.as_deref(), &parts).await?;
+            let adds = self.write_parts(&store, &file_schema, value.as_deref(), parts).await?;
             staged.take(value.as_deref(), adds);
         }
         self.sync(staged.paths.clone()).await?;
         Ok(staged)
     }
 
-    /// Writes the rows of one partition. One partition is open at a time: its rows are at hand already.
-    async fn write_part(
+    /// Writes the rows of one partition. One partition is open at a time: its rows are at hand already. Where they are many, every
+    /// processor writes a file: encoding is the dearest part of the whole way.
+    #[allow(clippy::disallowed_methods, reason = "joined at once: they only move the work to other threads")]
+    async fn write_parts(
+        &self,
+        store: &Arc<dyn object_store::ObjectStore>,
+        schema: &SchemaRef,
+        value: Option<&str>,
+        parts: Vec<Part>,
+    ) -> Result<Vec<Add>, ArchiveError> {
+        let mut lanes = JoinSet::new();
+        for lane in lanes_of(parts) {
+            let (table, store, schema) = (self.clone(), Arc::clone(store), Arc::clone(schema));
+            let value = value.map(str::to_owned);
+            lanes.spawn(async move { table.write_lane(store, &schema, value.as_deref(), &lane).await });
+        }
+        let mut adds = Vec::new();
+        while let Some(written) = lanes.join_next().await {
+            adds.extend(written.map_err(ArchiveError::Panicked)??);
+        }
+        Ok(adds)
+    }
+
+    async fn write_lane(
         &self,
         store: Arc<dyn object_store::ObjectStore>,
         schema: &SchemaRef,
         value: Option<&str>,
-        parts: &[Part<'_>],
+        parts: &[Part],
     ) -> Result<Vec<Add>, ArchiveError> {
-        let compression = Compression::ZSTD(ZstdLevel::default());
-        let properties = WriterProperties::builder().set_compression(compression).build();
+        let sample = parts.iter().max_by_key(|part| part.num_rows()).map(|part| &part.segment.batch);
+        let properties = encode::properties(schema, sample, None);
         let prefix =
             value.map_or_else(StorePath::default, |value| StorePath::from(format!("{PARTITION_COLUMN}={value}")));
         let (indexed, _) = get_num_idx_cols_and_stats_columns(None, HashMap::new());
@@ -159,12 +183,36 @@ impl ArchiveTable {
 type OfPartition = (Option<String>, Option<UInt32Array>);
 
 /// Rows of one segment that belong to one partition; none named means all.
-struct Part<'a> {
-    segment: &'a Segment,
+struct Part {
+    segment: Arc<Segment>,
     rows: Option<UInt32Array>,
 }
 
-impl Part<'_> {
+/// The rows in order, for one file each: as many as there are processors, but none of less than [`LANE_ROWS`].
+fn lanes_of(parts: Vec<Part>) -> Vec<Vec<Part>> {
+    let rows: usize = parts.iter().map(Part::num_rows).sum();
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = rows.div_ceil((rows / LANE_ROWS).clamp(1, processors)).max(1);
+    let mut lanes: Vec<Vec<Part>> = Vec::new();
+    let mut filled = wanted;
+    for part in parts {
+        if filled >= wanted {
+            lanes.push(Vec::new());
+            filled = 0;
+        }
+        filled += part.num_rows();
+        if let Some(lane) = lanes.last_mut() {
+            lane.push(part);
+        }
+    }
+    lanes
+}
+
+impl Part {
+    fn num_rows(&self) -> usize {
+        self.rows.as_ref().map_or(self.segment.batch.num_rows(), Array::len)
+    }
+
     /// The rows with the columns of the files. Made when they are written, so that a window is not held twice.
     fn batch(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         match &self.rows {

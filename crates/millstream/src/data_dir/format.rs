@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, DataDirError, files, to_json};
 
 /// The newest format that this program knows.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// How a setting without a value is written.
 const NOT_SET: &str = "(not set)";
@@ -57,6 +57,12 @@ impl Format {
     /// The same, with the id of the stream.
     pub(super) fn with_stream_id(&self, stream_id: &str) -> Self {
         Self { stream_id: Some(stream_id.to_owned()), ..self.clone() }
+    }
+
+    /// The same in the newest format, if it is of an older one. What has changed since: 2 has values of the embedded log in files
+    /// beside its database, which may be absent.
+    pub(super) fn raised(&self) -> Option<Self> {
+        (self.version < VERSION).then(|| Self { version: VERSION, ..self.clone() })
     }
 
     /// Reads the file; none when it is not there.

@@ -24,7 +24,7 @@ use crate::supervise::{TaskError, Tasks};
 const REASONS: usize = 20;
 
 /// Cleaned batches that a split may be ahead of the publisher.
-const BATCHES_AHEAD: usize = 4;
+const BATCHES_AHEAD: usize = 2;
 
 /// What the publisher gets, in the order of files and rows.
 #[derive(Debug)]

@@ -2,23 +2,31 @@
 //! returns.
 //!
 //! Keyspaces: `headers` and `values` by (topic, partition, offset), `state` (stream id, publisher, files, bounds) and
-//! `dedup`. Headers are apart from values so that recovery and trimming never read rows.
+//! `dedup`. Headers are apart from values so that recovery and trimming never read rows. Large appends have their values in
+//! files of their own: [`values`].
+
+mod fresh;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use millstream_core::dedup::KeyHash;
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
-use millstream_core::record::RecordHeader;
+use millstream_core::record::{RecordHeader, memory_of};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::fresh::Fresh;
+use self::values::{Place, Values};
 use super::{
     Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention, Value,
 };
@@ -27,8 +35,19 @@ use crate::failpoint;
 use crate::stream::kafka::Membership;
 
 /// What the embedded log keeps in memory at most: memtables and block cache.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What its journals may take on disk before memtables are flushed.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Values that are together larger than this go to files of their own: they need one more call that forces to disk, and are
+/// not written twice. The development build, which tests kill, does both with little data.
+const LARGE_BYTES: u64 = if cfg!(debug_assertions) { 16 * 1024 } else { 1024 * 1024 };
+
+/// How long an append waits at its end for a receiver that is behind. It would have to decode what could be handed to it; but a
+/// receiver that waits itself must not stop the publisher.
+const COURTESY: Duration = Duration::from_millis(500);
 
 /// A handle to the open log; cheap to clone.
 #[derive(Clone)]
@@ -42,11 +61,15 @@ struct Inner {
     values: Keyspace,
     state: Keyspace,
     dedup: Keyspace,
+    files: Values,
+    fresh: Fresh,
+    /// One append at a time.
+    appending: Mutex<()>,
     tails: Mutex<Tails>,
     appended: watch::Sender<u64>,
 }
 
-/// The ends of the partitions; guards appends, too: one at a time.
+/// The ends of the partitions. Never locked while anything is written.
 #[derive(Debug, Default)]
 struct Tails {
     partitions: BTreeMap<TopicPartition, Tail>,
@@ -66,6 +89,9 @@ struct Tail {
 struct Stored {
     timestamp_micros: i64,
     value_bytes: u64,
+    /// Where the value is; none when it is in the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
     header: RecordHeader,
 }
 
@@ -76,13 +102,15 @@ impl std::fmt::Debug for EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens the log in `folder`, making it when it is not there. Blocks. The caller holds the lock of the data folder.
-    pub(crate) fn open(folder: &Path, partitions: u32) -> Result<Self, LogError> {
+    /// Opens the log in `folder`, making it when it is not there. Keeps about `fresh_bytes` of what it has just made durable for
+    /// its reader. Blocks. The caller holds the lock of the data folder.
+    pub(crate) fn open(folder: &Path, partitions: u32, fresh_bytes: u64) -> Result<Self, LogError> {
         if !folder.exists() {
             create(folder)?;
         }
-        let inner = Inner::open(folder)?;
+        let inner = Inner::open(folder, fresh_bytes)?;
         let tails = inner.scan_tails(partitions)?;
+        inner.files.remove_unnamed().map_err(inner.files_error())?;
         *inner.lock_tails() = tails;
         Ok(Self(Arc::new(inner)))
     }
@@ -92,7 +120,10 @@ impl EmbeddedLog {
 impl Log for EmbeddedLog {
     async fn append(&self, append: Append) -> Result<Offsets, LogError> {
         let inner = Arc::clone(&self.0);
-        blocking(move || inner.append(append)).await
+        let ends = blocking(move || inner.append(append)).await?;
+        // Whether the receiver comes in time changes nothing of what is durable.
+        let _ = tokio::time::timeout(COURTESY, self.0.fresh.has_room()).await;
+        Ok(ends)
     }
 
     async fn recover(&self) -> Result<Recovered, LogError> {
@@ -140,7 +171,7 @@ impl Log for EmbeddedLog {
             kind: "embedded",
             stream: self.0.stream,
             partitions: tails.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect(),
-            disk_bytes: self.0.database.disk_space().unwrap_or_default(),
+            disk_bytes: self.0.database.disk_space().unwrap_or_default() + self.0.files.disk_bytes(),
             trouble: None,
         }
     }
@@ -153,7 +184,7 @@ fn create(folder: &Path) -> Result<(), LogError> {
     if unnamed.exists() {
         std::fs::remove_dir_all(&unnamed).map_err(error)?;
     }
-    drop(Inner::open(&unnamed)?);
+    drop(Inner::open(&unnamed, 0)?);
     failpoint::hit("embedded.created");
     std::fs::rename(&unnamed, folder).map_err(error)?;
     let parent = folder.parent().unwrap_or(Path::new("."));
@@ -161,7 +192,7 @@ fn create(folder: &Path) -> Result<(), LogError> {
 }
 
 impl Inner {
-    fn open(folder: &Path) -> Result<Self, LogError> {
+    fn open(folder: &Path, fresh_bytes: u64) -> Result<Self, LogError> {
         let name = folder.display().to_string();
         let open = |source| {
             let folder = name.clone();
@@ -173,7 +204,7 @@ impl Inner {
         };
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
-            .max_journaling_size(128 * 1024 * 1024)
+            .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(2)
             .open()
             .map_err(open)?;
@@ -188,6 +219,8 @@ impl Inner {
         let state = database.keyspace("state", small).map_err(open)?;
         let dedup = database.keyspace("dedup", small).map_err(open)?;
         let stream = stream_id(&database, &state, &name)?;
+        let files =
+            Values::open(folder.join("values")).map_err(|source| LogError::Create { folder: name.clone(), source })?;
         Ok(Self {
             folder: name,
             stream,
@@ -196,18 +229,25 @@ impl Inner {
             values,
             state,
             dedup,
+            files,
+            fresh: Fresh::new(fresh_bytes),
+            appending: Mutex::default(),
             tails: Mutex::default(),
             appended: watch::Sender::new(0),
         })
     }
 
     fn lock_tails(&self) -> MutexGuard<'_, Tails> {
-        // A panic while it was held can only have come before the batch was committed: what it holds is still true.
+        // Every change under the lock is whole by itself.
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_error(&self) -> impl Fn(fjall::Error) -> LogError + '_ {
         |source| LogError::Read { folder: self.folder.clone(), source }
+    }
+
+    fn files_error(&self) -> impl Fn(std::io::Error) -> LogError + '_ {
+        |source| LogError::Values { folder: self.folder.clone(), source }
     }
 
     fn damaged(&self, what: &'static str) -> LogError {
@@ -226,6 +266,9 @@ impl Inner {
                 let (key, stored) = self.stored(guard)?;
                 tail.begin = tail.begin.min(key);
                 tail.bytes += stored.value_bytes;
+                if let Some(place) = stored.place {
+                    self.files.name(place);
+                }
                 tails.last_timestamp_micros = tails.last_timestamp_micros.max(stored.timestamp_micros);
             }
             tails.partitions.insert(at, tail);
@@ -242,20 +285,28 @@ impl Inner {
     }
 
     fn append(&self, append: Append) -> Result<Offsets, LogError> {
-        let mut tails = self.lock_tails();
+        let _one = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut next, last_micros) = {
+            let tails = self.lock_tails();
+            (tails.partitions.clone(), tails.last_timestamp_micros)
+        };
+        let now = now_micros().max(last_micros);
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        let now = now_micros().max(tails.last_timestamp_micros);
-        let mut next = tails.partitions.clone();
+        let mut places = self.places(&append.records)?.into_iter();
         let mut ends = Offsets::new();
-        for NewRecord { at, header, value, .. } in append.records {
+        let mut durable = Vec::with_capacity(append.records.len());
+        for NewRecord { at, header, value, batch: rows, .. } in append.records {
             let tail = next.entry(at).or_default();
-            let key = record_key(at, tail.end);
-            let stored = Stored { timestamp_micros: now, value_bytes: value.len() as u64, header };
+            let (key, offset) = (record_key(at, tail.end), tail.end);
+            let stored =
+                Stored { timestamp_micros: now, value_bytes: value.len() as u64, place: places.next(), header };
             batch.insert(&self.headers, key, to_json(&stored));
-            batch.insert(&self.values, key, value.as_ref());
+            if stored.place.is_none() {
+                batch.insert(&self.values, key, value.as_ref());
+            }
             tail.end = tail.end.next();
-            tail.bytes += value.len() as u64;
             ends.insert(at, tail.end);
+            durable.push(Durable { at, offset, stored, rows });
         }
         for (&at, end) in &ends {
             batch.insert(&self.state, end_key(at), end.0.to_be_bytes());
@@ -278,13 +329,36 @@ impl Inner {
         failpoint::hit("append.before");
         batch.commit().map_err(|source| LogError::Append { folder: self.folder.clone(), source })?;
         failpoint::hit("append.after");
-        tails.partitions = next;
-        tails.last_timestamp_micros = now;
-        tails.appends += 1;
-        failpoint::acknowledge(tails.appends);
-        drop(tails);
+        let appends = self.became_durable(&durable, &ends, now);
+        failpoint::acknowledge(appends);
+        self.fresh.put(durable.into_iter().filter_map(Durable::as_record));
         self.appended.send_modify(|count| *count += 1);
         Ok(ends)
+    }
+
+    /// Writes values that are together large to files of their own, where nothing refers to them yet.
+    fn places(&self, records: &[NewRecord]) -> Result<Vec<Place>, LogError> {
+        if records.iter().map(|record| record.value.len() as u64).sum::<u64>() <= LARGE_BYTES {
+            return Ok(Vec::new());
+        }
+        self.files.append(records.iter().map(|record| &record.value)).map_err(self.files_error())
+    }
+
+    /// Takes in what an append has made true. Gives the number of appends.
+    fn became_durable(&self, records: &[Durable], ends: &Offsets, now_micros: i64) -> u64 {
+        let mut tails = self.lock_tails();
+        for Durable { at, stored, .. } in records {
+            tails.partitions.entry(*at).or_default().bytes += stored.value_bytes;
+            if let Some(place) = stored.place {
+                self.files.name(place);
+            }
+        }
+        for (&at, &end) in ends {
+            tails.partitions.entry(at).or_default().end = end;
+        }
+        tails.last_timestamp_micros = now_micros;
+        tails.appends += 1;
+        tails.appends
     }
 
     fn recover(&self) -> Result<Recovered, LogError> {
@@ -333,25 +407,32 @@ impl Inner {
             if start < tail.begin || start > tail.end {
                 return Err(LogError::OutOfRange { at, asked: start, begin: tail.begin, end: tail.end });
             }
+            let fresh = self.fresh.read(at, start, share);
+            if !fresh.is_empty() {
+                records.extend(fresh);
+                continue;
+            }
             let mut bytes = 0;
             for guard in self.headers.range(record_key(at, start)..record_key(at, tail.end)) {
                 let (offset, stored) = self.stored(guard)?;
-                let value = self.values.get(record_key(at, offset)).map_err(self.read_error())?;
-                let value = value.ok_or_else(|| self.damaged("a header without its value"))?;
                 bytes += stored.value_bytes;
-                records.push(Record {
-                    at,
-                    offset,
-                    timestamp_micros: stored.timestamp_micros,
-                    header: stored.header,
-                    value: Value::Arrow(Bytes::from_owner(value)),
-                });
+                let value = Value::Arrow(self.value(at, offset, &stored)?);
+                let Stored { timestamp_micros, header, .. } = stored;
+                records.push(Record { at, offset, timestamp_micros, header, value });
                 if bytes >= share {
                     break;
                 }
             }
         }
         Ok(records)
+    }
+
+    fn value(&self, at: TopicPartition, offset: Offset, stored: &Stored) -> Result<Bytes, LogError> {
+        if let Some(place) = stored.place {
+            return self.files.read(place, stored.value_bytes).map_err(self.files_error());
+        }
+        let value = self.values.get(record_key(at, offset)).map_err(self.read_error())?;
+        value.map(Bytes::from_owner).ok_or_else(|| self.damaged("a header without its value"))
     }
 
     fn trim(&self, archived: &Offsets, retention: Retention, now: i64) -> Result<u64, LogError> {
@@ -361,6 +442,7 @@ impl Inner {
         let over = total.saturating_sub(retention.bytes);
         let mut batch = self.database.batch();
         let mut gone: Vec<(TopicPartition, Offset, u64)> = Vec::new();
+        let mut places = Vec::new();
         for (&at, tail) in &tails {
             let end = archived.get(&at).copied().unwrap_or_default().min(tail.end);
             // Each partition gives its part of what is too much.
@@ -373,21 +455,49 @@ impl Inner {
                 }
                 excess = excess.saturating_sub(stored.value_bytes);
                 batch.remove(&self.headers, record_key(at, offset));
-                batch.remove(&self.values, record_key(at, offset));
+                match stored.place {
+                    Some(place) => places.push(place),
+                    None => batch.remove(&self.values, record_key(at, offset)),
+                }
                 gone.push((at, offset, stored.value_bytes));
             }
         }
         if gone.is_empty() {
             return Ok(0);
         }
+        let append_error = |source| LogError::Append { folder: self.folder.clone(), source };
+        batch.commit().map_err(append_error)?;
+        let free = self.files.let_go(&places);
+        if !free.is_empty() {
+            // No header may come back after its value went.
+            self.database.persist(PersistMode::SyncAll).map_err(append_error)?;
+            self.files.remove(&free).map_err(self.files_error())?;
+        }
         let mut tails = self.lock_tails();
-        batch.commit().map_err(|source| LogError::Append { folder: self.folder.clone(), source })?;
         for (at, offset, bytes) in &gone {
             let tail = tails.partitions.entry(*at).or_default();
             tail.begin = tail.begin.max(offset.next());
             tail.bytes = tail.bytes.saturating_sub(*bytes);
         }
         Ok(gone.len() as u64)
+    }
+}
+
+/// A record that an append has made durable.
+struct Durable {
+    at: TopicPartition,
+    offset: Offset,
+    stored: Stored,
+    rows: Option<RecordBatch>,
+}
+
+impl Durable {
+    /// As its reader gets it, with the memory of its rows; none without them.
+    fn as_record(self) -> Option<(Record, u64)> {
+        let Self { at, offset, stored: Stored { timestamp_micros, header, .. }, rows } = self;
+        let rows = rows?;
+        let bytes = memory_of(&rows) as u64;
+        Some((Record { at, offset, timestamp_micros, header, value: Value::Batch(rows) }, bytes))
     }
 }
 

@@ -15,7 +15,7 @@ use millstream_core::config::{Config, Format, Pace};
 use millstream_core::dedup::{DedupError, Deduplicator};
 use millstream_core::ids::{StreamId, Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress, StartedRules};
-use millstream_core::record::{RECORD_FORMAT, RecordError, RecordHeader};
+use millstream_core::record::{Encoder, RECORD_FORMAT, RecordError, RecordHeader, memory_of};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -94,6 +94,10 @@ pub(crate) struct Publisher {
     pub(crate) dedup: Option<Deduplicator>,
     /// Schemas that this life has appended.
     pub(crate) schemas: HashSet<String>,
+    /// Makes records of clean rows.
+    pub(crate) encoder: Encoder,
+    /// Memory of rows that are handed on with their records, at which these are appended; 0 when they are not.
+    pub(crate) handed_bytes: u64,
 }
 
 /// What is collected for the next append.
@@ -102,6 +106,8 @@ struct Pending {
     append: Append,
     files: BTreeMap<u64, FileProgress>,
     bytes: u64,
+    /// Memory of the rows that are handed on.
+    handed_bytes: u64,
     since: Option<Instant>,
     /// Who waits for their files' numbers to be durable.
     replies: Vec<(tokio::sync::oneshot::Sender<Vec<FileProgress>>, Vec<FileProgress>)>,
@@ -130,7 +136,8 @@ impl Publisher {
         let mut not_before = Instant::now();
         let (mut accepting, mut working) = (true, true);
         while accepting || working {
-            let full = pending.bytes >= self.config.stream.flush_bytes;
+            let full = pending.bytes >= self.config.stream.flush_bytes
+                || (self.handed_bytes > 0 && pending.handed_bytes >= self.handed_bytes);
             let due = pending.since.map(|since| since + self.config.stream.flush_interval);
             if in_flight.is_none() && (full || due.is_some_and(|due| due <= Instant::now())) {
                 in_flight = Some(self.append(&mut pending));
@@ -409,7 +416,8 @@ impl Publisher {
         let stream = &self.config.stream;
         let (partitions, max_bytes) = (stream.partitions.get(), stream.max_record_bytes);
         let form = Form { format: stream.format, key: &stream.key, partitions, max_bytes };
-        let clean = rows::clean_records(&clean, name, self.config.source.event_time.as_deref(), form);
+        let event_time = self.config.source.event_time.as_deref();
+        let clean = rows::clean_records(&clean, name, event_time, form, &mut self.encoder);
         let (clean, too_large) = clean.map_err(encode)?;
         let (rejects, by_rule) = rows::reject_records(&cleaned.rejects, name, &too_large, form).map_err(encode)?;
         outcomes.clean = clean.records.iter().map(|part| part.rows).sum();
@@ -472,7 +480,9 @@ impl Publisher {
         };
         *seq += 1;
         pending.bytes += part.value.len() as u64;
-        pending.append.records.push(NewRecord { at, header, key: part.key, value: Bytes::from(part.value) });
+        let (value, batch) = (Bytes::from(part.value), part.batch.filter(|_| self.handed_bytes > 0));
+        pending.handed_bytes += batch.as_ref().map_or(0, |batch| memory_of(batch) as u64);
+        pending.append.records.push(NewRecord { at, header, key: part.key, value, batch });
     }
 }
 

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::record::INGESTED_AT;
+use millstream_core::record::{INGESTED_AT, memory_of};
 
 use crate::stream::{Record, Value};
 
@@ -47,10 +47,10 @@ impl Segment {
             end: record.end(),
             next_seq: (record.header.publisher, record.header.seq + record.records()),
             row_offsets: match &record.value {
-                Value::Arrow(_) => None,
+                Value::Arrow(_) | Value::Batch(_) => None,
                 Value::Rows { offsets, .. } => Some(Arc::clone(offsets)),
             },
-            bytes: bytes(&batch),
+            bytes: memory_of(&batch) as u64,
             batch,
             ingested_at_micros: times.unwrap_or((record.timestamp_micros, record.timestamp_micros)),
             event_time_micros: record.header.event_time_micros,
@@ -73,7 +73,7 @@ impl Segment {
                 end,
                 next_seq: (publisher, next - (offsets.len() - rows.end) as u64),
                 row_offsets: Some(Arc::from(&offsets[rows])),
-                bytes: bytes(&batch),
+                bytes: memory_of(&batch) as u64,
                 batch,
                 ingested_at_micros: self.ingested_at_micros,
                 event_time_micros: self.event_time_micros,
@@ -95,7 +95,7 @@ impl Segment {
             next_seq: last.next_seq,
             // Merged segments are archived: nobody cuts them any more.
             row_offsets: None,
-            bytes: bytes(&batch),
+            bytes: memory_of(&batch) as u64,
             batch,
             ingested_at_micros: (first.ingested_at_micros.0, last.ingested_at_micros.1),
             event_time_micros: event_times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))),
@@ -144,13 +144,6 @@ fn with_ingested_at(rows: &RecordBatch, timestamp_micros: i64) -> Result<RecordB
     fields.push(Arc::new(Field::new(INGESTED_AT, time_type(), false)));
     columns.push(Arc::new(times));
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
-/// Memory of the rows themselves; buffers that several arrays share count for their part.
-fn bytes(batch: &RecordBatch) -> u64 {
-    let column =
-        |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size());
-    batch.columns().iter().map(|array| column(array) as u64).sum()
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Queries {
                 };
                 let builder = DeltaTableBuilder::from_url(newest.table.table_url().clone()).map_err(gone)?;
                 let table = builder.with_version(version).load().await.map_err(gone)?;
-                let context = SessionContext::new_with_config_rt(Self::session(), this.runtime.clone());
+                let context = this.session();
                 table.update_datafusion_session(&context.state()).map_err(gone)?;
                 context.register_table("archive", table.table_provider().await.map_err(QueryError::from)?)?;
                 this.collect_in(&context, &sql, limit).await.map_err(only_archive)

@@ -129,7 +129,7 @@ impl Queries {
         topic: Topic,
         condition: &str,
     ) -> Result<(Option<InArchive>, Ranges), QueryError> {
-        let context = SessionContext::new_with_config_rt(Self::session(), Arc::clone(&self.runtime));
+        let context = self.session();
         archived.table.update_datafusion_session(&context.state())?;
         let provider = archived.table.table_provider().with_file_column(ARCHIVE_FILE).await?;
         context.register_table("archive", provider)?;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+
+use millstream_core::record::memory_of;
 
 use super::{QueryError, QueryResult};
 
@@ -52,18 +53,10 @@ impl Take for Keep {
     fn rows(&mut self, batch: &RecordBatch) -> Result<bool, QueryError> {
         let is_last = batch.num_rows() > self.left;
         let batch = if is_last { batch.slice(0, self.left) } else { batch.clone() };
-        self.memory.try_grow(slice_bytes(&batch))?;
+        self.memory.try_grow(memory_of(&batch))?;
         self.left -= batch.num_rows();
         self.truncated = is_last;
         self.batches.push(batch);
         Ok(!is_last)
     }
-}
-
-/// Memory of the rows themselves: several slices of one batch do not count all of it each.
-fn slice_bytes(batch: &RecordBatch) -> usize {
-    let bytes = |column: &Arc<dyn Array>| {
-        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
-    };
-    batch.columns().iter().map(bytes).sum()
 }

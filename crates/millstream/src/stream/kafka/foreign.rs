@@ -410,7 +410,7 @@ mod tests {
         let [clean, rejects] = cleaner().records(at, &run, StreamId(Uuid::nil())).unwrap();
         let offsets = |record: &Record| match &record.value {
             Value::Rows { offsets, end, .. } => (offsets.to_vec(), end.0),
-            Value::Arrow(_) => panic!("rows are wanted"),
+            Value::Arrow(_) | Value::Batch(_) => panic!("rows are wanted"),
         };
         assert_eq!(offsets(&clean), (vec![10, 30], 31));
         assert_eq!(offsets(&rejects), (vec![11, 15, 16, 17], 31));

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use arrow::error::ArrowError;
 use millstream_core::config::Format;
 use millstream_core::record::json::{self, JsonRow};
-use millstream_core::record::{FILE, ROW, RecordError, encode_schema, encode_within, partition};
+use millstream_core::record::{Encoder, FILE, ROW, RecordError, encode_schema, partition};
 
 use crate::table::segment::{plain, time_range};
 
@@ -30,6 +30,8 @@ pub(crate) struct Part {
     pub(crate) partition: Option<u32>,
     /// Value of the record.
     pub(crate) value: Vec<u8>,
+    /// The rows that are in it, where they are at hand.
+    pub(crate) batch: Option<RecordBatch>,
     /// Lowest and highest event time.
     pub(crate) event_time_micros: Option<(i64, i64)>,
 }
@@ -64,12 +66,13 @@ pub(crate) fn clean_records(
     file: &str,
     event_time: Option<&str>,
     form: Form<'_>,
+    encoder: &mut Encoder,
 ) -> Result<(Parts, Vec<i64>), RecordError> {
     let batch = with_file(rows, file).map_err(RecordError::Encode)?;
     let parts = match form.format {
         Format::Json => json_parts(&batch, event_time, form)?,
-        Format::Arrow if form.key.is_empty() => arrow_parts(&batch, event_time, None, form.max_bytes)?,
-        Format::Arrow => keyed_parts(&batch, event_time, form)?,
+        Format::Arrow if form.key.is_empty() => arrow_parts(&batch, event_time, None, form.max_bytes, encoder)?,
+        Format::Arrow => keyed_parts(&batch, event_time, form, encoder)?,
     };
     let numbers = batch.column_by_name(ROW).and_then(|column| column.as_primitive_opt::<Int64Type>());
     let too_large = parts.too_large.iter().filter_map(|&row| numbers.map(|numbers| numbers.value(row))).collect();
@@ -90,9 +93,13 @@ pub(crate) fn reject_records(
         batch = concat_batches(rejects.schema_ref(), [rejects, &more]).map_err(RecordError::Encode)?;
     }
     let by_rule = count_rules(&batch);
+    if batch.num_rows() == 0 {
+        return Ok((Parts::default(), by_rule));
+    }
+    let mut encoder = Encoder::default();
     let batch = with_file(&batch, file).map_err(RecordError::Encode)?;
-    let records = |batch: &RecordBatch, max_bytes| match form.format {
-        Format::Arrow => arrow_parts(batch, None, None, max_bytes),
+    let mut records = |batch: &RecordBatch, max_bytes| match form.format {
+        Format::Arrow => arrow_parts(batch, None, None, max_bytes, &mut encoder),
         Format::Json => json_parts(batch, None, Form { key: &[], max_bytes, ..form }),
     };
     let mut parts = records(&batch, form.max_bytes)?;
@@ -110,8 +117,9 @@ fn arrow_parts(
     event_time: Option<&str>,
     partition: Option<u32>,
     max_bytes: u64,
+    encoder: &mut Encoder,
 ) -> Result<Parts, RecordError> {
-    let cut = encode_within(batch, max_bytes)?;
+    let cut = encoder.encode_within(batch, max_bytes)?;
     let times = event_time.and_then(|name| batch.column_by_name(name));
     let part = |record: millstream_core::record::Encoded| Part {
         rows: record.rows.len() as u64,
@@ -119,12 +127,18 @@ fn arrow_parts(
         partition,
         event_time_micros: times.and_then(|times| time_range(&times.slice(record.rows.start, record.rows.len()))),
         value: record.value,
+        batch: Some(record.batch),
     };
     Ok(Parts { records: cut.records.into_iter().map(part).collect(), schema: None, too_large: cut.too_large })
 }
 
 /// Batches as records, rows with the same key in the same partition.
-fn keyed_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) -> Result<Parts, RecordError> {
+fn keyed_parts(
+    batch: &RecordBatch,
+    event_time: Option<&str>,
+    form: Form<'_>,
+    encoder: &mut Encoder,
+) -> Result<Parts, RecordError> {
     let mut groups: BTreeMap<Option<u32>, Vec<u32>> = BTreeMap::new();
     for (row, partition) in (0u32..).zip(partition::keys(batch, form.key, form.partitions)?) {
         groups.entry(partition).or_default().push(row);
@@ -133,7 +147,7 @@ fn keyed_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) ->
     for (partition, rows) in groups {
         let rows = UInt32Array::from(rows);
         let group = take_record_batch(batch, &rows).map_err(RecordError::Encode)?;
-        let Parts { records, too_large, .. } = arrow_parts(&group, event_time, partition, form.max_bytes)?;
+        let Parts { records, too_large, .. } = arrow_parts(&group, event_time, partition, form.max_bytes, encoder)?;
         all.records.extend(records);
         all.too_large.extend(too_large.into_iter().map(|row| rows.value(row) as usize));
     }
@@ -151,7 +165,7 @@ fn json_parts(batch: &RecordBatch, event_time: Option<&str>, form: Form<'_>) -> 
         }
         let partition = key.as_ref().map(|key| partition::murmur2_partition(key, form.partitions));
         let event_time_micros = times.and_then(|times| time_range(&times.slice(row, 1)));
-        all.records.push(Part { rows: 1, key, partition, value, event_time_micros });
+        all.records.push(Part { rows: 1, key, partition, value, batch: None, event_time_micros });
     }
     Ok(all)
 }
@@ -237,7 +251,7 @@ mod tests {
     fn rows_with_a_key_are_in_the_partition_of_their_key_and_none_is_lost() {
         let key = ["key".to_owned()];
         let form = Form { format: Format::Arrow, key: &key, partitions: 3, max_bytes: 1_500 };
-        let (parts, too_large) = clean_records(&rows(500), "f", None, form).unwrap();
+        let (parts, too_large) = clean_records(&rows(500), "f", None, form, &mut Encoder::default()).unwrap();
         assert!(too_large.is_empty() && parts.records.len() > 4);
         let mut all = Vec::new();
         for part in &parts.records {
@@ -254,7 +268,7 @@ mod tests {
     fn json_has_one_row_a_record_and_its_schema_reads_it_back() {
         let key = ["key".to_owned()];
         let form = Form { format: Format::Json, key: &key, partitions: 3, max_bytes: 1_500 };
-        let (parts, _) = clean_records(&rows(50), "f", None, form).unwrap();
+        let (parts, _) = clean_records(&rows(50), "f", None, form, &mut Encoder::default()).unwrap();
         let (_, schema) = parts.schema.as_ref().unwrap();
         let schema = millstream_core::record::decode_schema(schema).unwrap();
         let values: Vec<&[u8]> = parts.records.iter().map(|part| part.value.as_slice()).collect();
@@ -274,7 +288,7 @@ mod tests {
                 .unwrap();
         for (format, key) in [(Format::Arrow, vec![]), (Format::Arrow, vec![ROW.to_owned()]), (Format::Json, vec![])] {
             let form = Form { format, key: &key, partitions: 3, max_bytes: 16_384 };
-            let (parts, too_large) = clean_records(&batch, "f", None, form).unwrap();
+            let (parts, too_large) = clean_records(&batch, "f", None, form, &mut Encoder::default()).unwrap();
             assert_eq!(too_large, [8], "{format:?}");
             assert_eq!(parts.records.iter().map(|part| part.rows).sum::<u64>(), 2);
         }
