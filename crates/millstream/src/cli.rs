@@ -29,9 +29,9 @@ use millstream_core::config::clean::DedupWithin;
 
 use crate::environment::variable;
 use crate::pipeline::Role;
+use crate::profile::views::syntax_problem;
 use crate::source::isolated;
 use crate::source::untrusted::quiet;
-use crate::profile::views::syntax_problem;
 use crate::stream::PublisherId;
 use crate::stream::kafka::MAX_PUBLISHERS;
 

@@ -140,9 +140,7 @@ impl SourceError {
             | Self::List { .. }
             | Self::Store(_)
             | Self::Nothing { .. }
-            | Self::Closed => {
-                self.to_string()
-            }
+            | Self::Closed => self.to_string(),
         }
     }
 }

@@ -32,7 +32,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Why a bucket could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open `{root}`: see \"Object stores\" in the documentation of the pipeline file for the environment variables that it needs")]
+#[error(
+    "cannot open `{root}`: see \"Object stores\" in the documentation of the pipeline file for the environment variables that it needs"
+)]
 pub(crate) struct StoreError {
     root: String,
     source: object_store::Error,
@@ -74,8 +76,10 @@ fn build(root: &str) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
     }
     let settings = settings::<AmazonS3ConfigKey>("AWS_");
     // Who names such an endpoint means it.
-    let is_plain = settings.iter().any(|(key, value)| *key == AmazonS3ConfigKey::Endpoint && value.starts_with("http://"));
-    let builder = AmazonS3Builder::new().with_url(root).with_client_options(client.with_allow_http(is_plain)).with_retry(retry);
+    let is_plain =
+        settings.iter().any(|(key, value)| *key == AmazonS3ConfigKey::Endpoint && value.starts_with("http://"));
+    let builder =
+        AmazonS3Builder::new().with_url(root).with_client_options(client.with_allow_http(is_plain)).with_retry(retry);
     let builder = settings.into_iter().fold(builder, |builder, (key, value)| builder.with_config(key, value));
     Ok(Arc::new(WholeListings(Arc::new(builder.build()?))))
 }
@@ -100,7 +104,8 @@ struct Buckets;
 
 impl ObjectStoreFactory for Buckets {
     fn parse_url_opts(&self, url: &Url, _config: &StorageConfig) -> DeltaResult<(ObjectStoreRef, StorePath)> {
-        let parsed = StoreUrl::parse(url.as_str()).map_err(|_| DeltaTableError::InvalidTableLocation(url.to_string()))?;
+        let parsed =
+            StoreUrl::parse(url.as_str()).map_err(|_| DeltaTableError::InvalidTableLocation(url.to_string()))?;
         let store = open(&parsed).map_err(|error| DeltaTableError::from(error.source))?;
         Ok((store, StorePath::from_url_path(url.path())?))
     }

@@ -34,7 +34,9 @@ fn check_partitions(config: &Config, items: &Items<'_>) {
 
 fn check_folders(config: &Config, items: &Items<'_>) {
     let (data_dir, archive) = (&config.pipeline.data_dir, &config.archive.path);
-    if let (Some(item), true) = (&items.archive_path, archive.folder().is_some_and(|archive| data_dir.starts_with(archive))) {
+    if let (Some(item), true) =
+        (&items.archive_path, archive.folder().is_some_and(|archive| data_dir.starts_with(archive)))
+    {
         item.mistake(
             "`archive.path` is `pipeline.data_dir` or holds it, so that the archive and the state would mix; give the archive a \
              folder of its own",

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::columns::values;
 use super::kafka::{self, read_kafka};
+use super::location::{Location, StoreUrl, URL_FORM};
 use super::reader::section::Section;
 use super::reader::{Item, Text};
-use super::location::{Location, StoreUrl, URL_FORM};
 use super::{Archive, FileLimits, Format, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
 use crate::units;
 

@@ -18,8 +18,8 @@ use super::{client::block_on, out};
 use crate::environment::variable;
 use crate::profile::read::{Profiled, profile};
 use crate::profile::trial::{Trial, trial};
-use crate::source::untrusted::Guard;
 use crate::source::list::Listing;
+use crate::source::untrusted::Guard;
 
 mod paths;
 

@@ -14,7 +14,13 @@ use crate::{archive as archived, data_dir};
 /// Removes the log and the state of a pipeline, and its archive when asked to.
 pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Terminal) -> Result<(), Failure> {
     let planned = data_dir::reset(config, archive, true)?;
-    let keys = if archive { block_on(async { archived::keys(&config.archive.path).await.map_err(|error| PipelineError::from(error).into()) })? } else { Vec::new() };
+    let keys = if archive {
+        block_on(async {
+            archived::keys(&config.archive.path).await.map_err(|error| PipelineError::from(error).into())
+        })?
+    } else {
+        Vec::new()
+    };
     if config.stream.kafka.is_some() {
         let topic = &config.stream.topic;
         terminal.say(&format!(

@@ -183,7 +183,15 @@ impl<'c> Tasting<'c> {
         let limit = usize::try_from(config.limits.memory / 100 * DEDUP_PERCENT).unwrap_or(usize::MAX);
         let event_time = config.source.event_time.as_deref();
         let dedup = clean.dedup.as_ref().map(|dedup| Deduplicator::new(dedup, event_time, limit));
-        Self { config, clean, dedup, trial: Trial::default(), touched: BTreeMap::new(), absent: None, guard: Guard::of(config) }
+        Self {
+            config,
+            clean,
+            dedup,
+            trial: Trial::default(),
+            touched: BTreeMap::new(),
+            absent: None,
+            guard: Guard::of(config),
+        }
     }
 
     async fn file(
@@ -194,7 +202,8 @@ impl<'c> Tasting<'c> {
         tell: &impl Fn(u64, u64),
         of: u64,
     ) -> Result<(), String> {
-        let open = Arc::new(read::open(listing.store(), found.clone(), &self.guard).await.map_err(|error| error.reason())?);
+        let open =
+            Arc::new(read::open(listing.store(), found.clone(), &self.guard).await.map_err(|error| error.reason())?);
         let plan = self.plan(&open)?;
         let cleaner = BatchCleaner::new(Arc::clone(&plan)).map_err(|error| chain(&error))?;
         let mut starts_new_file = true;

@@ -76,7 +76,8 @@ impl Listing {
         base_dir: &Path,
         excluded: &[Location],
     ) -> Result<Self, SourceError> {
-        let wanted = patterns.iter().map(|text| Wanted::new(text, text, recursive, base_dir)).collect::<Result<_, _>>()?;
+        let wanted =
+            patterns.iter().map(|text| Wanted::new(text, text, recursive, base_dir)).collect::<Result<_, _>>()?;
         let excluded = excluded.iter().filter_map(Location::folder);
         let excluded = excluded.map(|path| store_path(&normal(path))).collect::<Result<_, _>>()?;
         let (store, place) = (Arc::new(LocalFileSystem::new()), Place::Disk(normal(base_dir)));

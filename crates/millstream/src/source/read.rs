@@ -483,9 +483,10 @@ fn read_error(found: &FoundFile, source: &object_store::Error) -> SourceError {
             SourceError::Read { file: found.file.to_string(), reason: source.to_string() }
         }
         // A store that does not answer says nothing about the file.
-        other if StoreUrl::is_url(&found.file) => {
-            SourceError::Stop { file: found.file.to_string(), reason: format!("the object store failed: {}", chain(other)) }
-        }
+        other if StoreUrl::is_url(&found.file) => SourceError::Stop {
+            file: found.file.to_string(),
+            reason: format!("the object store failed: {}", chain(other)),
+        },
         other => SourceError::Read { file: found.file.to_string(), reason: other.to_string() },
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::prelude::SessionContext;
 use deltalake::DeltaTableError;
 use millstream_core::ids::{Topic, TopicPartition};
 use millstream_core::record::{FILE, ROW};

@@ -6,7 +6,6 @@ use std::time::Instant;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
-
 use millstream_core::record::memory_of;
 
 use super::{QueryError, QueryResult};

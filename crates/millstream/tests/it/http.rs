@@ -258,7 +258,11 @@ fn the_page_is_served_for_paths_of_its_own_or_tells_how_to_build_it() {
             assert_eq!(answer.header("content-encoding"), None);
             let headers = [("Host", run.host()), ("Accept-Encoding", "br, gzip;q=0.8")];
             let small = request(&run, "GET", path, &headers, "");
-            assert_eq!((small.header("content-encoding"), &small.body[..2]), (Some("gzip"), &[0x1f, 0x8b][..]), "{path}");
+            assert_eq!(
+                (small.header("content-encoding"), &small.body[..2]),
+                (Some("gzip"), &[0x1f, 0x8b][..]),
+                "{path}"
+            );
         }
     }
 }
