@@ -19,6 +19,7 @@ pub mod build;
 pub mod convert;
 pub mod formats;
 pub mod functions;
+mod interval;
 pub mod literal;
 pub mod parse;
 pub mod pattern;

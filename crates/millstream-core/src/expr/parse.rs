@@ -10,17 +10,15 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use super::convert::{convert, shift};
+use super::convert::convert;
 use super::formats::TimeForms;
 use super::functions::{self, Function};
+use super::interval::shifted;
 use super::literal::{Literal, Value, number};
 use super::pattern::Pattern;
 use super::{ArithmeticOp, Expr, Scope, SqlRefusal, build};
 use crate::config::clean::CompareOp;
 use crate::types::{ColumnType, ValueType};
-
-/// The longest interval that a time is moved by: 36,500 days.
-const MOST_MICROS: i64 = 36_500 * 86_400_000_000;
 
 /// Reads an SQL expression over the columns of a scope.
 ///
@@ -243,38 +241,6 @@ fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Result<Expr, SqlRefus
     }
 }
 
-/// A time and `INTERVAL '12' HOUR`, both ways; NULL where that leaves the range of times.
-#[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
-fn shifted(time: Expr, op: &BinaryOperator, interval: &ast::Interval) -> Result<Expr, SqlRefusal> {
-    use ast::DateTimeField as Field;
-    let refuse = |way_out| SqlRefusal::Unsupported { what: interval.to_string(), way_out };
-    let form = "an interval is written `INTERVAL '12' HOUR`, with DAY, HOUR, MINUTE or SECOND, up to 36500 days";
-    let unit = match &interval.leading_field {
-        Some(Field::Day | Field::Days) => 86_400_000_000,
-        Some(Field::Hour | Field::Hours) => 3_600_000_000,
-        Some(Field::Minute | Field::Minutes) => 60_000_000,
-        Some(Field::Second | Field::Seconds) => 1_000_000,
-        _ => return Err(refuse(form)),
-    };
-    let number = match interval.value.as_ref() {
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::SingleQuotedString(text) | ast::Value::Number(text, _) => text.parse::<u32>().ok(),
-            _ => None,
-        },
-        _ => None,
-    };
-    let micros = number.and_then(|number| i64::from(number).checked_mul(unit)).filter(|micros| *micros <= MOST_MICROS);
-    let micros = micros.ok_or_else(|| refuse(form))?;
-    if time.value_type().scalar() != Some(ColumnType::Timestamp) {
-        return Err(refuse("an interval goes with a timestamp"));
-    }
-    match op {
-        BinaryOperator::Plus => Ok(shift(time, micros)),
-        BinaryOperator::Minus => Ok(shift(time, -micros)),
-        _ => Err(refuse("an interval is added to a time, or taken from it")),
-    }
-}
-
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are treated alike")]
 fn like(expr: Expr, pattern: Expr) -> Result<Expr, SqlRefusal> {
     match pattern {
@@ -362,6 +328,8 @@ mod tests {
             ("id / 2", "float64"),
             ("fare * 2", "decimal(30,2)"),
             ("fare + fare", "decimal(11,2)"),
+            ("at + INTERVAL '12' HOUR", "timestamp"),
+            ("nothing - INTERVAL '12' HOUR", "timestamp"),
             ("fare + tip", "float64"),
             ("-fare", "decimal(22,2)"),
             ("tip / nullif(fare, 0)", "float64"),
@@ -401,6 +369,10 @@ mod tests {
             ("id IN (1, NULL)", "write IS NULL"),
             ("(SELECT 1) = 1", "is not supported here"),
             ("id % 2 = 0", "`%` is not supported here"),
+            ("at + INTERVAL '1' MONTH", "an interval is written `INTERVAL '12' HOUR`"),
+            ("at + INTERVAL '99999' DAY", "up to 36500 days"),
+            ("id + INTERVAL '1' DAY", "an interval goes with a timestamp"),
+            ("at > INTERVAL '1' DAY", "an interval is added to a time, or taken from it"),
             ("at > '2019-02-30'", "do not go together"),
             ("a = 1", "cannot be compared"),
             ("CAST(tip AS varchar)", "values of type `float64` cannot become `string`"),
