@@ -190,6 +190,7 @@ async function main() {
     await accessible(page, "explore");
     console.log(`brush: ${await brushOverTheBorder(page)}`);
     console.log(`filters: ${await crossFilter(page)}`);
+    await accessible(page, "explore with filters");
     await sameByLink(browser, page, explored);
     await page.goBack();
     await page.goBack();
