@@ -125,8 +125,8 @@ class ExploreInABrowser(unittest.TestCase):
         plain = "_file, _row, pickup_datetime, payment_type, fare_amount, tip_share, store_and_fwd_flag"
         types = "{'fare_amount': 'DECIMAL(10,2)', 'pickup_datetime': 'TIMESTAMPTZ', 'payment_type': 'INTEGER'}"
         with duckdb.connect() as database:
-            count = database.sql(f"SELECT count(*) FROM {parquet}").fetchone()
-            self.assertEqual(count, (answer.num_rows,))
+            count = database.sql(f"SELECT count(*) FROM {parquet}").fetchall()
+            self.assertEqual(count, [(answer.num_rows,)])
             read = f"SELECT {plain} FROM read_csv({csv}, types={types})"
             for one, other in ((f"SELECT {plain} FROM {parquet}", read), (read, f"SELECT {plain} FROM {parquet}")):
                 self.assertEqual(database.sql(f"{one} EXCEPT ALL {other}").fetchall(), [])

@@ -177,6 +177,7 @@ async function askInSql(browser, page) {
 }
 
 async function accessible(page, what) {
+  await until("nothing is on its way", () => page.evaluate(() => document.querySelector(".old") === null));
   const findings = await axeFindings(page);
   if (findings.length > 0) throw new Error(`axe on ${what}:\n  ${findings.join("\n  ")}`);
 }
@@ -190,6 +191,7 @@ async function main() {
     await accessible(page, "explore");
     console.log(`brush: ${await brushOverTheBorder(page)}`);
     console.log(`filters: ${await crossFilter(page)}`);
+    await accessible(page, "explore with filters");
     await sameByLink(browser, page, explored);
     await page.goBack();
     await page.goBack();
