@@ -50,7 +50,7 @@ proptest! {
         let _ = decode_schema(&bytes);
         let (_, schema) = encode_schema(&record().schema()).unwrap();
         let schema = decode_schema(&schema).unwrap();
-        let _ = json::decode_rows(&[&bytes], &schema);
+        let _ = json::decode_rows(&[bytes.as_slice()], &schema);
     }
 
     #[test]

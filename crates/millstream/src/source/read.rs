@@ -172,7 +172,10 @@ pub(crate) fn footer_range(tail: &[u8], size: u64) -> Option<Range<u64>> {
 /// What the footer tells. INT96 times are read as microseconds: as nanoseconds they wrap outside of the years 1677 to 2262.
 pub(crate) fn metadata(footer: &[u8]) -> Result<ArrowReaderMetadata, ParquetError> {
     let footer = Arc::new(with_all_rows(ParquetMetaDataReader::decode_metadata(footer)?));
-    let metadata = ArrowReaderMetadata::try_new(Arc::clone(&footer), ArrowReaderOptions::new())?;
+    let with = |options| ArrowReaderMetadata::try_new(Arc::clone(&footer), options);
+    // Arrow's own schema beside that of Parquet only adds to it: where the two do not agree, that of Parquet is what the pages have.
+    let metadata =
+        with(ArrowReaderOptions::new()).or_else(|_| with(ArrowReaderOptions::new().with_skip_arrow_metadata(true)))?;
     let parquet = metadata.parquet_schema();
     let is_old_time = |root: &usize| {
         let mut leaves = (0..parquet.num_columns()).filter(|&leaf| parquet.get_column_root_idx(leaf) == *root);
@@ -189,7 +192,7 @@ pub(crate) fn metadata(footer: &[u8]) -> Result<ArrowReaderMetadata, ParquetErro
         fields[root] = Arc::new(fields[root].as_ref().clone().with_data_type(micros));
     }
     let schema = Schema::new_with_metadata(fields, metadata.schema().metadata().clone());
-    ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new().with_schema(Arc::new(schema)))
+    with(ArrowReaderOptions::new().with_schema(Arc::new(schema)))
 }
 
 /// Some writers leave the rows of the whole file at 0, and the reader would take that for its end: those of the row groups count.
