@@ -30,9 +30,10 @@ demo-kafka: ## The demo over Apache Kafka, which it starts on this machine
 	@cargo build --package millstream
 	@$(call not_running,kafka,$(kafka))
 	@trap : INT; trap 'deploy/kafka/kafka.sh stop --dir "$(kafka)"' EXIT; mkdir -p "$(kafka)"; \
-	brokers=$$(deploy/kafka/kafka.sh start --dir "$(kafka)") && \
+	port=$$([ -f "$(kafka)/cluster" ] || bash -c 'exec 3<>/dev/tcp/127.0.0.1/9092' 2>/dev/null || echo "--port 9092"); \
+	brokers=$$(deploy/kafka/kafka.sh start --dir "$(kafka)" $$port) && \
 	echo "==> Kafka at $$brokers" >&2 && \
-	"$(target)/debug/millstream" demo --kafka "$$brokers" --dir millstream-demo-kafka $(ARGS)
+	"$(target)/debug/millstream" demo --kafka "$$brokers" --topic taxi --dir millstream-demo-kafka $(ARGS)
 
 # As for `demo-kafka`.
 demo-spark: ## The demo with Apache Spark and Apache Kafka, which it starts on this machine

@@ -1,18 +1,20 @@
 """Other programs read what the program writes to Kafka, while it is written: the examples for Python, kcat, tools for lag."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+import uuid
 from pathlib import Path
 
 from expected import OFF, Outcomes
 from kafka import cluster_for_tests, group_lag, topics
 from kafka_pipeline import Pipeline
-from program import ROOT, Failure, Run, address, get_json, query, wait_until
+from program import ROOT, Failure, Run, address, get_json, query, start, wait_until
 from reader.delta import count_rows
 
 EXAMPLES = ROOT / "examples" / "python"
@@ -93,6 +95,39 @@ class OtherReaders(unittest.TestCase):
         nobody = self.example("query.py", "http://127.0.0.1:1", "SELECT 1")
         self.assertEqual((nobody.returncode, nobody.stdout), (1, ""))
         self.assertIn("http://127.0.0.1:1", nobody.stderr)
+
+    def test_the_demo_says_how_to_read_its_topic_and_the_readme_names_what_make_starts(self):
+        folder = Path(tempfile.mkdtemp(prefix="millstream-demo-"))
+        topic = f"taxi-{uuid.uuid4().hex[:8]}"
+        options = ["--no-browser", "--port", "0", "--dir", "demo", "--kafka", self.cluster.bootstrap, "--topic", topic]
+        demo = start(folder, "demo", *options)
+        self.addCleanup(lambda: demo.process.poll() is None and demo.kill())
+        told = wait_until(
+            lambda: re.search(r"to read it: examples/python/consume.py (\S+) (\S+)", demo.log.read_text()),
+            SECONDS,
+            f"it says how to read the topic:\n{demo.log.read_text()}",
+        )
+        self.assertEqual(told.groups(), (self.cluster.bootstrap, topic))
+
+        def consumed() -> list[str]:
+            done = self.example("consume.py", *told.groups(), "--until-end")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return done.stdout.splitlines()
+
+        rows = wait_until(consumed, SECONDS, "rows of the demo consumed")
+        self.assertTrue(all(row["_file"].startswith("data/") for row in map(json.loads, rows)))
+        demo.process.send_signal(signal.SIGINT)
+        self.assertEqual(demo.wait(SECONDS), 0, demo.log.read_text())
+        again = start(folder, "demo", *options)
+        self.addCleanup(lambda: again.process.poll() is None and again.kill())
+        wait_until(lambda: demo.log.read_text().count("to read it:") == 2, SECONDS, "a second run says so, too")
+        again.process.send_signal(signal.SIGINT)
+        self.assertEqual(again.wait(SECONDS), 0, again.log.read_text())
+        shutil.rmtree(folder)
+        named = re.search(r"consume.py 127.0.0.1:(\d+) (\w+)", (EXAMPLES / "README.md").read_text())
+        makefile = (ROOT / "Makefile").read_text()
+        self.assertIn(f"--port {named[1]}", makefile)
+        self.assertIn(f"--topic {named[2]} ", makefile)
 
     def test_kcat_reads_json_and_rows_with_the_same_key_are_in_one_partition(self):
         pipeline = Pipeline(

@@ -14,7 +14,15 @@ from contextlib import closing
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from kafka import REQUEST_SECONDS, Cluster, admin, create_topic, delete_topic, topics
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+from kafka import REQUEST_SECONDS, Cluster, admin, create_topic, delete_topic, read_topic, topics
 from kafka_pipeline import SMALL, Pipeline
 from kafka_proxy import Proxy
 from program import Run, get_json, registered, wait_until
@@ -23,6 +31,11 @@ SECONDS = 60
 TIMEOUT_SECONDS = 6
 """Of transactions, as `kafka_pipeline` sets it."""
 PACE = '"4000 rows/s"'
+
+
+def apart(name: str) -> dict[str, str]:
+    """Settings of a process with state and archive of its own."""
+    return {"pipeline__data_dir": f'"./{name}"', "archive__path": f'"./archive-{name}"'}
 
 
 class Behind(unittest.TestCase):
@@ -168,7 +181,7 @@ class LongFaults(Behind):
         run = pipeline.run()
         self.until_rows_flow(pipeline, run)
         delete_topic(self.cluster.bootstrap, pipeline.topic)
-        self.refused(pipeline, run, pipeline.topic)
+        self.refused(pipeline, run, pipeline.topic, "is gone", "stream.topic")
 
 
 class TopicsThatAreNotAsTheyMustBe(Behind):
@@ -217,6 +230,76 @@ class TopicsThatAreNotAsTheyMustBe(Behind):
         pipeline.files.pop()
         pipeline.__dict__.pop("outcomes", None)
         self.check(pipeline, whole=False)
+
+    def test_a_topic_that_is_made_anew_under_a_running_program_stops_it(self):
+        pipeline = self.pipeline(*SMALL, source__watch="true")
+        run = pipeline.start("run", "pipeline.toml")
+        self.until_rows_flow(pipeline, run)
+        self.made_anew(pipeline.topic)
+        self.refused(pipeline, run, pipeline.topic, "deleted", "stream.topic")
+
+    def made_anew(self, topic: str) -> None:
+        partitions = topics(self.cluster.bootstrap)[topic]
+        delete_topic(self.cluster.bootstrap, topic)
+        create_topic(self.cluster.bootstrap, topic, partitions=partitions)
+
+    def test_a_process_with_another_archive_is_refused_before_it_disturbs_the_one_that_publishes(self):
+        pipeline = self.pipeline(*SMALL, source__watch="true")
+        first = pipeline.start("run", "pipeline.toml")
+        url = self.url(pipeline, first)
+        self.until_archived(pipeline, first, url)
+        instances = self.instances(pipeline)
+        # One that holds nothing, and one of another stream.
+        strange = pipeline.write("strange", **apart("strange"), source__watch="false", stream__topic=f'"{pipeline.topic}-2"')
+        pipeline.ends_well(pipeline.start("run", strange, "--until-done", name="strange"))
+        for name, archive, words in [
+            ("empty", "./nowhere", ("archive.path", "elsewhere")),
+            ("other", "./archive-strange", ("belongs to stream", "archive.path")),
+        ]:
+            settings = apart(name) | {"archive__path": f'"{archive}"'}
+            second = pipeline.start("run", pipeline.write(name, **settings), name=name)
+            self.refused(pipeline, second, *words)
+        self.assertEqual(self.instances(pipeline), instances)
+        pipeline.add(["2020-11"])
+        self.until_archived(pipeline, first, url)
+        first.process.send_signal(signal.SIGTERM)
+        self.assertEqual(pipeline.ended(first), 0, pipeline.told(first))
+        self.assertNotIn("was lost", first.log.read_text())
+        self.check(pipeline)
+
+    def test_a_second_archive_whose_rows_have_left_the_topic_is_refused_before_it_disturbs_the_one_that_publishes(self):
+        pipeline = self.pipeline(*SMALL, source__watch="true", stream__retention='"0s"')
+        first = pipeline.start("run", "pipeline.toml")
+        url = self.url(pipeline, first)
+        self.until_archived(pipeline, first, url)
+
+        def trimmed() -> bool:
+            return any(part["begin_offset"] > 0 for part in get_json(url, "/api/status")["stream"]["partitions"])
+
+        wait_until(trimmed, SECONDS, f"archived records leave the topic:\n{pipeline.told(first)}")
+        instances = self.instances(pipeline)
+        settings = apart("second") | {"stream__kafka__group": f'"{pipeline.topic}-2"'}
+        self.refused(pipeline, pipeline.start("run", pipeline.write("second", **settings), name="second"), "expired")
+        self.assertEqual(self.instances(pipeline), instances)
+        self.assertIsNone(first.process.poll(), pipeline.told(first))
+        first.process.send_signal(signal.SIGTERM)
+        self.assertEqual(pipeline.ended(first), 0, pipeline.told(first))
+        self.assertNotIn("was lost", first.log.read_text())
+
+    def until_archived(self, pipeline: Pipeline, run: Run, url: str) -> None:
+        """Every row of the source has its place in the archive."""
+        outcomes = pipeline.outcomes
+
+        def archived() -> bool:
+            total = get_json(url, "/api/ledger")["total"]
+            return total["in_flight"] == 0 and total["delivered"] == len(outcomes.delivered)
+
+        wait_until(archived, SECONDS, f"all is archived:\n{pipeline.told(run)}")
+
+    def instances(self, pipeline: Pipeline) -> list[bytes | None]:
+        """The processes that took the publisher's place, in order."""
+        records = read_topic(self.cluster.direct_bootstrap, f"{pipeline.topic}.progress")
+        return [record.value for record in records if record.key == b"instance"]
 
     def test_a_topic_with_records_of_another_program_is_refused_and_they_stay(self):
         pipeline = self.pipeline(*SMALL, stream__partitions="1")
@@ -304,6 +387,78 @@ class Secured(unittest.TestCase):
     def test_a_user_without_rights_is_told_which_one_is_missing(self):
         pipeline = self.pipeline(self.cluster.secure_bootstrap, self.settings(username="guest"))
         self.refused(pipeline, self.run_with_password(pipeline), "not permit")
+
+    def test_each_right_that_is_missing_is_named_with_its_resource_and_the_user(self):
+        # The last column: also with rows that flow, for what is missing keeps nothing from working.
+        for missing, words, code in [
+            ("topic create", ["user `guest`", "make the topic", "Create on the topic"], 2),
+            ("topic read", ["user `guest`", "read the topic", "Read on the topic"], 2),
+            ("topic write", ["user `guest`", "Write on the topic"], 2),
+            ("transactional id", ["user `guest`", "Write on the transactional id", "millstream-"], 2),
+            ("group read", ["user `guest`", "Read on the group"], 2),
+            ("topic delete", ["user `guest`", "Delete on the topic"], 0),
+            ("topic describe configs", ["user `guest`", "DescribeConfigs"], 0),
+        ]:
+            with self.subTest(missing):
+                settings = self.settings(username="guest") | {"stream.retention": '"0s"'}
+                pipeline = self.pipeline(self.cluster.secure_bootstrap, settings)
+                self.permit(pipeline.topic, without=missing)
+                run = self.run_with_password(pipeline)
+                self.assertEqual(pipeline.ended(run), code, pipeline.told(run))
+                for word in words:
+                    self.assertIn(word, run.log.read_text(), pipeline.told(run))
+
+    def test_a_receiver_that_must_not_join_the_group_is_told_so(self):
+        pipeline = self.pipeline(self.cluster.secure_bootstrap, self.settings(username="guest"))
+        self.permit(pipeline.topic, without="group read")
+        variables = {"KAFKA_PASSWORD": self.cluster.password}
+        run = pipeline.start("receive", "pipeline.toml", environment=variables)
+        self.assertEqual(pipeline.ended(run), 2, pipeline.told(run))
+        for word in ["user `guest`", "Read on the group", pipeline.topic]:
+            self.assertIn(word, pipeline.told(run))
+
+    def permit(self, topic: str, without: str) -> None:
+        """Gives the guest all that deploy/README.md lists, but for one thing."""
+        operations = AclOperation
+        wanted = {
+            "topic create": (ResourceType.TOPIC, topic, operations.CREATE),
+            "topic describe configs": (ResourceType.TOPIC, topic, operations.DESCRIBE_CONFIGS),
+            "topic read": (ResourceType.TOPIC, topic, operations.READ),
+            "topic write": (ResourceType.TOPIC, topic, operations.WRITE),
+            "topic delete": (ResourceType.TOPIC, topic, operations.DELETE),
+            "group read": (ResourceType.GROUP, topic, operations.READ),
+            "transactional id": (ResourceType.TRANSACTIONAL_ID, "millstream-", operations.WRITE),
+        }
+        client = admin(self.cluster.secure_bootstrap, self.cluster.login())
+        # Those on transactional ids hold for all topics: what an earlier test permitted must go.
+        old = AclBindingFilter(
+            ResourceType.ANY, None, ResourcePatternType.ANY, "User:guest", None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        for deleted in client.delete_acls([old], request_timeout=REQUEST_SECONDS).values():
+            deleted.result(REQUEST_SECONDS)
+        bindings = [
+            AclBinding(kind, name, ResourcePatternType.PREFIXED, "User:guest", "*", operation, AclPermissionType.ALLOW)
+            for what, (kind, name, operation) in wanted.items()
+            if what != without
+        ]
+        for made in client.create_acls(bindings, request_timeout=REQUEST_SECONDS).values():
+            made.result(REQUEST_SECONDS)
+
+    def test_a_wrong_password_of_the_key_is_told(self):
+        tls = {
+            "ca": self.cluster.ca,
+            "certificate": self.cluster.certificate,
+            "key": self.cluster.encrypted_key,
+            "key_password": "${KAFKA_PASSWORD}",
+        }
+        settings = {f"stream.kafka.tls.{key}": f'"{value}"' for key, value in tls.items()}
+        pipeline = self.pipeline(self.cluster.mtls_bootstrap, settings)
+        run = self.run_with_password(pipeline, "not-this-one")
+        self.refused(pipeline, run, "stream.kafka.tls.key_password", "client-encrypted.key")
+        self.assertNotIn("not-this-one", run.log.read_text().split("\n", 1)[1])
+        del settings["stream.kafka.tls.key_password"]
+        pipeline = self.pipeline(self.cluster.mtls_bootstrap, settings)
+        self.refused(pipeline, self.run_with_password(pipeline), "stream.kafka.tls.key_password")
 
     def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(self):
         settings = self.settings()

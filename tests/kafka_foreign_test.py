@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -19,8 +20,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from confluent_kafka import Producer
-from kafka import cluster_for_tests, create_topic
-from program import Run, registered, start, tail, wait_until, was_killed
+from kafka import cluster_for_tests, create_topic, delete_topic
+from program import Run, binary, get_json, registered, start, tail, wait_until, was_killed
 from reader import read_archive
 from reader.delta import count_rows
 
@@ -193,11 +194,42 @@ class TopicOfAnotherProgram(unittest.TestCase):
         wait_until(archived, SECONDS, f"{wanted} rows and rejects archived:\n{self.told(run)}", every=0.2)
         for name, run in running.items():
             self.until_started(run, name)
+            url = registered(self.folder, run, name)
+            counts = [len(writer.of(outcome)) for outcome in [DELIVERED, REJECTED, FILTERED]]
+
+            def all_counted() -> bool:
+                total = get_json(url, "/api/ledger")["total"]
+                clean = get_json(url, "/api/status")["clean"]
+                told = [clean["clean"], clean["rejected"], clean["filtered"]]
+                return [total[outcome] for outcome in [DELIVERED, REJECTED, FILTERED]] == told == counts
+
+            wait_until(all_counted, SECONDS, f"{name} tells {counts}:\n{self.told(run)}")
             self.assertIsNone(run.process.poll(), self.told(run))
             run.process.send_signal(signal.SIGTERM)
             self.assertEqual(run.wait(SECONDS), 0, self.told(run))
         self.compare(writer)
+        for name in running:
+            self.books_add_up(name, writer)
         shutil.rmtree(self.folder)
+
+    def books_add_up(self, name: str, writer: AnotherProgram) -> None:
+        """Ledger and recount have every record: whichever process counted it, and although some were killed."""
+        wanted = {outcome: len(writer.of(outcome)) for outcome in [DELIVERED, REJECTED, FILTERED]}
+        ledger = self.printed(name, "status")["ledger"]
+        self.assertTrue(ledger["balanced"], ledger)
+        self.assertEqual({outcome: ledger["total"][outcome] for outcome in wanted}, wanted)
+        self.assertEqual((ledger["total"]["rows"], ledger["total"]["in_flight"]), (RECORDS, 0))
+        report = self.printed(name, "verify")
+        self.assertTrue(report["ok"], report)
+        self.assertEqual({outcome: report[outcome] for outcome in wanted}, wanted)
+        self.assertIn(f"{RECORDS} of the archived records", " ".join(report["notes"]))
+
+    def printed(self, name: str, command: str) -> dict:
+        """What a command says of a pipeline that does not run."""
+        run = [binary(), command, f"{name}.toml", "--json"]
+        done = subprocess.run(run, cwd=self.folder, capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
+        return json.loads(done.stdout)
 
     def compare(self, writer: AnotherProgram) -> None:
         """Every record is where it must be, once, with its values."""
@@ -232,6 +264,62 @@ class TopicOfAnotherProgram(unittest.TestCase):
         again.process.send_signal(signal.SIGTERM)
         self.assertEqual(again.wait(SECONDS), 0, self.told(again))
         self.assertEqual(count_rows(self.folder / "archive" / "rows"), 0)
+        shutil.rmtree(self.folder)
+
+    def produced(self, numbers: range) -> None:
+        producer = Producer({"bootstrap.servers": self.cluster.bootstrap})
+        for number in numbers:
+            producer.produce(self.topic, json.dumps({"id": number}).encode(), partition=number % PARTITIONS)
+        self.assertEqual(producer.flush(SECONDS), 0)
+
+    def until_rows(self, count: int, run: Run, archive: str = "archive") -> None:
+        table = self.folder / archive / "rows"
+
+        def archived() -> bool:
+            return table.exists() and count_rows(table) == count
+
+        wait_until(archived, SECONDS, f"{count} rows archived:\n{self.told(run)}", every=0.2)
+
+    def test_a_topic_that_was_made_anew_and_is_longer_than_before_is_refused(self):
+        create_topic(self.cluster.bootstrap, self.topic, PARTITIONS)
+        self.produced(range(30))
+        run = self.begin("run", "run-0")
+        self.until_rows(30, run)
+        run.process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(SECONDS), 0, self.told(run))
+        delete_topic(self.cluster.bootstrap, self.topic)
+        create_topic(self.cluster.bootstrap, self.topic, PARTITIONS)
+        self.produced(range(1000, 1090))
+        for command in ["run", "receive", "serve"]:
+            again = self.begin(command, f"{command}-0")
+            self.assertEqual(again.wait(SECONDS), 2, self.told(again))
+            said = again.log.read_text().rsplit("error: ", 1)[1]
+            for word in [self.topic, "deleted and made anew", "archive.path"]:
+                self.assertIn(word, said)
+        self.assertEqual(count_rows(self.folder / "archive" / "rows"), 30)
+        # The way out.
+        anew = self.begin("run", "anew", PIPELINE.replace("./archive", "./archive-2"))
+        self.until_rows(90, anew, "archive-2")
+        anew.process.send_signal(signal.SIGTERM)
+        self.assertEqual(anew.wait(SECONDS), 0, self.told(anew))
+        shutil.rmtree(self.folder)
+
+    def test_a_topic_that_is_made_anew_while_it_is_received_stops_the_receiver_before_a_row_of_it_is_archived(self):
+        create_topic(self.cluster.bootstrap, self.topic, PARTITIONS)
+        self.produced(range(30))
+        run = self.begin("run", "run-0")
+        self.until_rows(30, run)
+        # Asleep, it cannot notice that the topic is away for a moment.
+        run.pause()
+        delete_topic(self.cluster.bootstrap, self.topic)
+        create_topic(self.cluster.bootstrap, self.topic, PARTITIONS)
+        self.produced(range(1000, 1090))
+        run.go_on()
+        self.assertEqual(run.wait(SECONDS), 2, self.told(run))
+        said = run.log.read_text().rsplit("error: ", 1)[1]
+        for word in [self.topic, "made anew", "archive.path"]:
+            self.assertIn(word, said)
+        self.assertEqual(count_rows(self.folder / "archive" / "rows"), 30)
         shutil.rmtree(self.folder)
 
     def test_each_record_is_a_row_or_a_reject_once_although_the_program_is_killed(self):

@@ -134,6 +134,16 @@ class SharedFiles(unittest.TestCase):
         counted = self.numbers("rows", "count(*)"), self.numbers("rows", "count(DISTINCT _file || '/' || key)")
         self.assertEqual(counted, (4 * KEYS, 4 * KEYS))
 
+    def test_a_publisher_that_does_not_say_which_of_several_it_is_is_refused(self):
+        self.add("ab")
+        for run in [self.publish(number, 2) for number in range(2)]:
+            self.ends(run, 0)
+        told = self.ends(self.begin("unnamed", "publish", "--until-done"), 2)
+        self.assertIn("--publisher 0/2", told)
+        self.ends(self.publish(0, 1), 0)
+        # Now there is one.
+        self.ends(self.begin("alone", "publish", "--until-done"), 0)
+
     def test_all_may_start_at_once(self):
         for _ in range(3):
             self.setUp()

@@ -32,6 +32,10 @@ pub struct Status {
     pub version: String,
     /// Where the pipeline is in its life.
     pub state: PipelineState,
+    /// Stages that this process carries: `publish` (with its number where there are several, `publish 0/2`), `receive`, `archive`,
+    /// `serve`. Numbers of the others are 0, or those of all processes together.
+    #[serde(default)]
+    pub stages: Vec<String>,
     /// When this process started.
     pub started_at: String,
     /// Seconds since this process started.

@@ -6,10 +6,10 @@
 pub(crate) mod commit;
 pub(crate) mod encode;
 pub(crate) mod follow;
+pub(crate) mod foreign;
 pub(crate) mod run;
 pub(crate) mod stage;
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -26,6 +26,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use self::foreign::OfForeign;
 use crate::clock::rfc3339;
 use crate::store::{self, StoreError};
 use crate::table::Seqs;
@@ -209,8 +210,8 @@ pub(crate) struct ArchivedTable {
     pub(crate) offsets: Offsets,
     /// Seqs that are due behind them.
     pub(crate) seqs: Seqs,
-    /// Rules of the commit that brought the last offsets; 0 where they do not matter.
-    pub(crate) rules: u64,
+    /// What it keeps of a topic that another program writes.
+    pub(crate) foreign: OfForeign,
     /// Reads this version.
     pub(crate) provider: Arc<dyn TableProvider>,
     /// Makes a session able to read it.
@@ -230,8 +231,8 @@ pub(crate) struct Loaded {
     pub(crate) rows: u64,
     /// Publishers whose records it may hold: those with numbers below.
     pub(crate) publishers: u32,
-    /// Rules of the commit that brought the last offsets; 0 where they do not matter.
-    pub(crate) rules: u64,
+    /// What it keeps of a topic that another program writes.
+    pub(crate) foreign: OfForeign,
 }
 
 /// What an [`ArchiveTable`] is made from.
@@ -253,6 +254,20 @@ pub(crate) struct ArchiveSettings {
     pub(crate) is_shared: bool,
     /// Hash of the rules, for a topic that another program writes.
     pub(crate) rules: Option<u64>,
+}
+
+impl ArchivedTable {
+    /// How far it is, and by which rules.
+    pub(crate) fn held(&self) -> (&Offsets, &OfForeign) {
+        (&self.offsets, &self.foreign)
+    }
+}
+
+impl Loaded {
+    /// How far it is, and by which rules.
+    pub(crate) fn held(&self) -> (&Offsets, &OfForeign) {
+        (&self.offsets, &self.foreign)
+    }
 }
 
 impl ArchiveTable {
@@ -316,8 +331,8 @@ impl ArchiveTable {
             }
         }
         let rows = version(self.rows_id()).await?;
-        let rules = version(self.rules_id()).await?;
-        Ok(Loaded { table, offsets, seqs, rows, publishers, rules })
+        let foreign = self.of_foreign(&table).await?;
+        Ok(Loaded { table, offsets, seqs, rows, publishers, foreign })
     }
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
@@ -357,7 +372,7 @@ impl ArchiveTable {
             bytes,
             offsets: loaded.offsets,
             seqs: loaded.seqs,
-            rules: loaded.rules,
+            foreign: loaded.foreign,
             provider,
             table: loaded.table,
         })
@@ -401,37 +416,6 @@ impl ArchiveTable {
     /// App id whose version is the number behind the highest of a publisher whose records are in the table.
     fn publishers_id(&self) -> String {
         format!("{}/publishers", self.app)
-    }
-
-    /// App id whose version is the hash of the rules of the last commit.
-    fn rules_id(&self) -> String {
-        format!("{}/rules", self.app)
-    }
-
-    /// Where one table is ahead of the other, the records between must come out as they did: by the same rules. `rows` and
-    /// `rejects`: what the tables hold, and by which rules.
-    pub(crate) fn check_same_rules(
-        &self,
-        rows: Option<&(Offsets, u64)>,
-        rejects: Option<&(Offsets, u64)>,
-    ) -> Result<(), ArchiveError> {
-        let Some(now) = self.rules else { return Ok(()) };
-        let offset = |table: Option<&(Offsets, u64)>, at| {
-            table.and_then(|(offsets, _)| offsets.get(&at).copied()).unwrap_or_default()
-        };
-        let rules = |table: Option<&(Offsets, u64)>| table.map_or(now, |(_, rules)| *rules);
-        for &at in self.partitions.iter().filter(|at| at.topic == Topic::Rows) {
-            let (of_rows, of_rejects) = (offset(rows, at), offset(rejects, at.rejects()));
-            let ahead = match of_rows.cmp(&of_rejects) {
-                Ordering::Equal => continue,
-                Ordering::Greater => rules(rows),
-                Ordering::Less => rules(rejects),
-            };
-            if ahead != now {
-                return Err(ArchiveError::HalfUnderOtherRules { partition: at.partition });
-            }
-        }
-        Ok(())
     }
 
     /// App id whose version is the number of rows in the table.

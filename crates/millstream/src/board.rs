@@ -15,17 +15,18 @@ use std::time::Duration;
 
 use millstream_core::config::{Config, Pace};
 use millstream_core::ids::{Topic, TopicPartition};
-use millstream_core::progress::FileProgress;
+use millstream_core::progress::{FileProgress, Outcomes};
 use millstream_core::record::RecordHeader;
 use millstream_core::status::{
     ArchiveStatus, ArchiveVersion, CleanStatus, Ledger, LogTrouble, Message, MessageLevel, PartitionStatus,
     PipelineState, ReceiveStatus, RuleCount, SourceStatus, Status, StreamStatus, TablePartition, TableStatus,
 };
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::gauges::{Gauges, Step};
-use self::ledger::Books;
+use self::ledger::{Books, Received, newest};
 use self::rate::{Latencies, Rate};
 use self::survey::Surveyed;
 use crate::archive::ArchivedTable;
@@ -43,12 +44,30 @@ const VERSIONS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Board {
     config: Arc<Config>,
+    stages: Vec<String>,
     started: Instant,
     started_at_micros: i64,
     parts: OnceLock<Parts>,
     gauges: Arc<Gauges>,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+}
+
+/// What this process did since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Work {
+    /// Rows that it published, rejects among them.
+    pub(crate) published_rows: u64,
+    /// In so many records.
+    pub(crate) published_records: u64,
+    /// Clean rows that it received.
+    pub(crate) received_rows: u64,
+    /// Clean rows that it archived.
+    pub(crate) archived_rows: u64,
+    /// Rejects that it archived.
+    pub(crate) archived_rejects: u64,
+    /// In so many commits.
+    pub(crate) commits: u64,
 }
 
 /// Stages that are asked for their numbers.
@@ -89,13 +108,15 @@ struct Inner {
     fresh: Latencies,
     visible: Latencies,
     commits: u64,
+    /// Rows of the commits of this process: clean rows, rejects.
+    committed: [u64; 2],
     last_commit_micros: Option<i64>,
     versions: VecDeque<ArchiveVersion>,
 }
 
 impl Board {
     /// The board of a pipeline that is starting.
-    pub(crate) fn new(config: Arc<Config>) -> Self {
+    pub(crate) fn new(config: Arc<Config>, stages: Vec<String>) -> Self {
         let inner = Inner {
             state: PipelineState::Starting,
             books: Books::default(),
@@ -120,11 +141,13 @@ impl Board {
             fresh: Latencies::default(),
             visible: Latencies::default(),
             commits: 0,
+            committed: [0, 0],
             last_commit_micros: None,
             versions: VecDeque::new(),
         };
         Self {
             config,
+            stages,
             started: Instant::now(),
             started_at_micros: now_micros(),
             parts: OnceLock::new(),
@@ -281,7 +304,6 @@ impl Board {
         }
         self.update(|inner| {
             inner.books.archived(topic, window, table.rows);
-            inner.commits += 1;
             inner.last_commit_micros = Some(now_micros());
             if let Some(version) = version {
                 inner.versions.push_front(version);
@@ -295,6 +317,27 @@ impl Board {
         self.lock().books.file(file)
     }
 
+    /// A commit of this process landed, with so many rows.
+    pub(crate) fn committed(&self, topic: Topic, rows: u64) {
+        self.update(|inner| {
+            inner.commits += 1;
+            inner.committed[usize::from(topic == Topic::Rejects)] += rows;
+        });
+    }
+
+    /// What this process did so far.
+    pub(crate) fn work(&self) -> Work {
+        let inner = self.lock();
+        Work {
+            published_rows: inner.record_rows,
+            published_records: inner.records,
+            received_rows: inner.received.total(),
+            archived_rows: inner.committed[0],
+            archived_rejects: inner.committed[1],
+            commits: inner.commits,
+        }
+    }
+
     /// Whether all rows of a file have an outcome.
     pub(crate) fn is_finished(&self, file: &str) -> bool {
         self.lock().books.is_finished(file)
@@ -304,7 +347,7 @@ impl Board {
     pub(crate) fn ledger(&self) -> Ledger {
         if self.config.is_foreign() {
             let live = self.parts.get().map(|parts| parts.live.snapshot_of_state()).unwrap_or_default();
-            return ledger_of_received(&live);
+            return Received::of(&live, &self.lock().surveyed.archive).ledger();
         }
         let inner = self.lock();
         inner.books.ledger(inner.gaps)
@@ -323,6 +366,7 @@ impl Board {
             pipeline: self.config.pipeline.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state,
+            stages: self.stages.clone(),
             started_at: rfc3339(self.started_at_micros),
             uptime_seconds: self.started.elapsed().as_secs_f64(),
             memory_bytes: memory_bytes(),
@@ -339,16 +383,7 @@ impl Board {
                 rows_read: inner.books.rows_read(),
                 rows_per_second: inner.read.per_second(),
             },
-            clean: CleanStatus {
-                engine: if self.config.spark.is_some() { "spark" } else { "datafusion" }.to_owned(),
-                clean: totals.outcomes.clean,
-                rejected: totals.outcomes.rejected,
-                deduplicated: totals.outcomes.deduplicated,
-                filtered: totals.outcomes.filtered,
-                late: totals.outcomes.late,
-                dedup_keys: inner.dedup_keys,
-                splits: self.gauges.splits(),
-            },
+            clean: self.clean_status(&inner, &totals.outcomes, &live),
             stream: self.stream_status(&inner, parts),
             receive: inner.receive_status(),
             table: TableStatus {
@@ -366,6 +401,29 @@ impl Board {
             freshness: rate::freshness(&inner.fresh, &inner.visible),
             latencies: self.gauges.latencies(),
             messages: inner.messages.iter().cloned().collect(),
+        }
+    }
+
+    fn clean_status(&self, inner: &Inner, outcomes: &Outcomes, live: &TableState) -> CleanStatus {
+        let engine = if self.config.spark.is_some() { "spark" } else { "datafusion" }.to_owned();
+        if self.config.is_foreign() {
+            let received = Received::of(live, &inner.surveyed.archive);
+            return CleanStatus {
+                engine,
+                clean: received.delivered,
+                rejected: received.rejected,
+                filtered: received.filtered,
+                ..CleanStatus::default()
+            };
+        }
+        CleanStatus {
+            engine,
+            clean: outcomes.clean,
+            rejected: outcomes.rejected,
+            deduplicated: outcomes.deduplicated,
+            filtered: outcomes.filtered,
+            late: outcomes.late,
+            dedup_keys: inner.dedup_keys,
         }
     }
 
@@ -427,14 +485,16 @@ impl Board {
     }
 
     fn archive_status(&self, inner: &Inner, archive: &ArchiveState) -> ArchiveStatus {
-        let rows = archive.rows.as_ref();
+        // What other processes committed counts, too.
+        let rows = newest(archive.rows.as_deref(), inner.surveyed.archive.rows.as_deref());
+        let rejects = newest(archive.rejects.as_deref(), inner.surveyed.archive.rejects.as_deref());
         ArchiveStatus {
             path: self.config.archive.path.to_string(),
             version: rows.map(|table| table.version),
             rows: rows.map_or(0, |table| table.rows),
             files: rows.map_or(0, |table| table.files),
             bytes: rows.map_or(0, |table| table.bytes),
-            reject_rows: archive.rejects.as_ref().map_or(0, |table| table.rows),
+            reject_rows: rejects.map_or(0, |table| table.rows),
             commits: inner.commits,
             last_commit_at: inner.last_commit_micros.map(rfc3339),
             versions: inner.versions.iter().cloned().collect(),
@@ -496,7 +556,7 @@ const EVENT_TIMES: usize = 1024;
 
 /// The ledger of a topic that another program writes.
 pub(crate) fn ledger_of_received(live: &TableState) -> Ledger {
-    ledger::of_received(live)
+    Received::of(live, &ArchiveState::default()).ledger()
 }
 
 /// The ledger of what is durable, without a run.

@@ -131,9 +131,9 @@ enum Command {
     Publish {
         #[command(flatten)]
         pipeline: PipelineFile,
-        /// Which publisher of how many this is
-        #[arg(long, default_value = "0/1", value_name = "I/N", value_parser = publisher)]
-        publisher: PublisherId,
+        /// Which publisher of how many this is, such as 0/2; needed where several share the files
+        #[arg(long, value_name = "I/N", value_parser = publisher)]
+        publisher: Option<PublisherId>,
         /// End when the source is at its end and all of it is published
         #[arg(long)]
         until_done: bool,
@@ -302,8 +302,13 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
                         .to_owned(),
                 ));
             }
-            check_shared_dedup(&config, publisher)?;
-            run::run(config, run::Options::new(Role::Publish(publisher), until_done, json), terminal)
+            let role = if let Some(id) = publisher {
+                check_shared_dedup(&config, id)?;
+                Role::Publish(id)
+            } else {
+                Role::PublishAlone
+            };
+            run::run(config, run::Options::new(role, until_done, json), terminal)
         }
         Command::Receive { pipeline, json } => {
             let config = load(&pipeline.path)?;

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_core::config::Config;
-use millstream_core::ids::{Offset, StreamId, Topic, hash_of_name};
+use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition, hash_of_name};
 use millstream_core::plan::check::rules_hash;
 use millstream_core::progress::Offsets;
 use millstream_core::status::{ArchiveVersion, Ledger};
 use tracing::{info, warn};
 
-use crate::archive::{self, ArchiveSettings, ArchiveTable, ArchivedTable, Loaded};
+use crate::archive::{self, ArchiveError, ArchiveSettings, ArchiveTable, ArchivedTable, Loaded};
 use crate::board;
 use crate::chain::chain;
 use crate::pipeline::{PipelineError, Shares};
 use crate::stream::embedded::{self, EmbeddedLog};
 use crate::stream::kafka::{ForeignLog, KafkaLog, KafkaLogError, Tell};
-use crate::stream::{Access, Log, LogError, PendingRecord, Recovered};
+use crate::stream::{Access, Bounds, Log, LogError, PendingRecord, Recovered};
 use crate::table::{ArchiveState, Seqs, TableState};
 
 /// Versions of the archive that are told at a start.
@@ -54,10 +54,8 @@ impl Durable {
         let state = log.state();
         let OpenArchive { tables, archive, archived, seqs } = open_archive(config, state.stream).await?;
         if access != Access::Look {
-            let held =
-                |table: &Option<Arc<ArchivedTable>>| table.as_ref().map(|table| (table.offsets.clone(), table.rules));
-            let (rows, rejects) = (held(&archive.rows), held(&archive.rejects));
-            tables[0].check_same_rules(rows.as_ref(), rejects.as_ref())?;
+            let (rows, rejects) = (archive.rows.as_deref(), archive.rejects.as_deref());
+            tables[0].check_same_rules(rows.map(ArchivedTable::held), rejects.map(ArchivedTable::held))?;
             // Whoever committed last may not have lived to force it to disk, and what is archived may leave the log.
             for (table, is_there) in tables.iter().zip([archive.rows.is_some(), archive.rejects.is_some()]) {
                 if is_there {
@@ -67,6 +65,9 @@ impl Durable {
         }
         // After the archive: what it holds was in the log before.
         let bounds = patiently(|| log.bounds()).await?;
+        if access != Access::Look && archive.rows.is_none() && archive.rejects.is_none() {
+            check_not_elsewhere(config, &*log, &bounds).await?;
+        }
         let ends: Offsets = bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect();
         for table in &tables {
             let of_table: Offsets =
@@ -86,6 +87,11 @@ impl Durable {
                     return Err(LogError::OutOfRange { at, asked, begin, end }.into());
                 }
             }
+        }
+        let is_behind = |bounds: &Bounds| archived.get(&bounds.at).copied().unwrap_or_default() < bounds.begin;
+        if access.publisher().is_some() && !config.is_foreign() && bounds.iter().any(is_behind) {
+            // Records left the log that this archive may not hold. Told now, it disturbs nobody who publishes.
+            Box::pin(Self::look(config)).await?;
         }
         let versions = match &archive.rows {
             Some(table) => tables[0].history(&table.table, VERSIONS).await?,
@@ -108,6 +114,16 @@ impl Durable {
         let durable = Self::open(config, Access::Look, Arc::new(|_, _| {})).await?;
         let (recovered, pending) = durable.books().await?;
         Ok((durable, recovered, pending))
+    }
+
+    /// Takes the publisher's place, for one who only publishes.
+    pub(crate) async fn recover(&self) -> Result<Recovered, PipelineError> {
+        Ok(patiently(|| self.log.recover()).await?)
+    }
+
+    /// Whether the last archived records of a partition of another program's topic were cleaned by the rules of now.
+    pub(crate) fn has_rules_of_now(&self, at: TopicPartition) -> bool {
+        self.archive.rows.as_ref().is_some_and(|table| self.tables[0].is_by_rules_of_now(&table.foreign, at))
     }
 
     /// What was published, and which records of it the archive does not hold; both as of one moment.
@@ -193,6 +209,15 @@ pub(crate) struct OpenArchive {
 
 /// Opens the archive of a stream.
 pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<OpenArchive, PipelineError> {
+    match open_tables(config, stream).await {
+        Err(ArchiveError::OtherStream { table, found, .. }) if config.is_foreign() => {
+            Err(KafkaLogError::OtherTopic { table, found, topic: config.stream.topic.clone(), id: stream }.into())
+        }
+        opened => Ok(opened?),
+    }
+}
+
+async fn open_tables(config: &Config, stream: StreamId) -> Result<OpenArchive, ArchiveError> {
     let settings = ArchiveSettings {
         path: config.archive.path.clone(),
         pipeline: config.pipeline.name.clone(),
@@ -220,6 +245,24 @@ pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<Op
         }
     }
     Ok(OpenArchive { tables, archive, archived, seqs })
+}
+
+/// Refuses an archive that holds nothing, where the group of the receivers knows that another one holds rows of the stream: a group
+/// belongs to one archive, for its members share the partitions.
+async fn check_not_elsewhere(config: &Config, log: &dyn Log, bounds: &[Bounds]) -> Result<(), PipelineError> {
+    let Some(kafka) = &config.stream.kafka else { return Ok(()) };
+    if bounds.iter().all(|bounds| bounds.end == Offset::default()) {
+        return Ok(());
+    }
+    let noted = log.noted().await?;
+    let Some((at, offset)) = noted.into_iter().find(|(_, offset)| *offset > Offset::default()) else { return Ok(()) };
+    Err(PipelineError::Refused(format!(
+        "there is no archive in `{}`, and the group `{}` has archived partition {at} of `{}` up to offset {offset} elsewhere: is \
+         `archive.path` right? (To fill a second archive from the same topic, name another `stream.kafka.group`, too.)",
+        config.archive.path.display(),
+        kafka.group,
+        config.stream.topic
+    )))
 }
 
 /// Refuses topics that end before what the archive holds of them.
@@ -257,8 +300,6 @@ fn check_expired(seqs: &Seqs, pending: &[PendingRecord], next_seqs: &Seqs) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use millstream_core::ids::TopicPartition;
 
     const AT: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
 

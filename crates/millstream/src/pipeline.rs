@@ -16,7 +16,7 @@ use tracing::error;
 use crate::archive::follow::Follower;
 use crate::archive::run::Archiver;
 use crate::archive::{self, ArchiveError};
-use crate::board::Board;
+use crate::board::{Board, Work};
 use crate::chain::chain;
 use crate::clean::Cleaner;
 use crate::clean::datafusion::DataFusionCleaner;
@@ -48,6 +48,8 @@ pub(crate) enum Role {
     Run,
     /// Finding, cleaning, publishing.
     Publish(PublisherId),
+    /// The same, as the only publisher, unless there are several.
+    PublishAlone,
     /// Receiving and archiving, as one of several.
     Receive,
     /// Receiving, page and SQL; others archive.
@@ -57,11 +59,31 @@ pub(crate) enum Role {
 impl Role {
     /// Whether the process publishes, and as whom.
     fn publisher(self) -> Option<PublisherId> {
+        self.access().publisher()
+    }
+
+    /// What it wants of the log.
+    fn access(self) -> Access {
         match self {
-            Self::Run => Some(PublisherId::ONLY),
-            Self::Publish(id) => Some(id),
-            Self::Receive | Self::Serve => None,
+            Self::Run => Access::Publish(PublisherId::ONLY),
+            Self::Publish(id) => Access::Publish(id),
+            Self::PublishAlone => Access::PublishAlone,
+            Self::Receive | Self::Serve => Access::Receive,
         }
+    }
+
+    /// The stages that the process carries, in words.
+    fn stages(self) -> Vec<String> {
+        let stages: &[&str] = match self {
+            Self::Run => &["publish", "receive", "archive", "serve"],
+            Self::Publish(PublisherId { index, count }) if count > 1 => {
+                return vec![format!("publish {index}/{count}")];
+            }
+            Self::Publish(_) | Self::PublishAlone => &["publish"],
+            Self::Receive => &["receive", "archive"],
+            Self::Serve => &["receive", "serve"],
+        };
+        stages.iter().map(|&stage| stage.to_owned()).collect()
     }
 }
 
@@ -81,7 +103,11 @@ pub(crate) struct Summary {
     pub(crate) state: PipelineState,
     /// How long the run took, seconds.
     pub(crate) seconds: f64,
-    /// The ledger at its end.
+    /// Stages that this process carried.
+    pub(crate) stages: Vec<String>,
+    /// What they did in this run.
+    pub(crate) work: Work,
+    /// The ledger at its end: that of all processes, as of the last look at it where the stages are apart.
     pub(crate) ledger: Ledger,
     /// Version of the archive.
     pub(crate) archive_version: Option<u64>,
@@ -171,7 +197,9 @@ pub(crate) fn run(
     let queries = runtimes.queries.handle().clone();
     let ended = runtimes.io.block_on(async move {
         let clock = Instant::now();
-        let board = Arc::new(Board::new(Arc::clone(&config)));
+        let mut carried = role.stages();
+        carried.retain(|stage| stage != "publish" || !config.is_foreign());
+        let board = Arc::new(Board::new(Arc::clone(&config), carried));
         let stages = tokio::select! {
             stages = Stages::open(&config, role, until, &board) => stages?,
             () = stop.reached(Phase::Drain) => return Err(PipelineError::Stopped),
@@ -186,6 +214,8 @@ pub(crate) fn run(
         let summary = Summary {
             state,
             seconds: clock.elapsed().as_secs_f64(),
+            stages: status.stages,
+            work: board.work(),
             ledger: board.ledger(),
             archive_version: status.archive.version,
         };
@@ -233,21 +263,24 @@ enum Receiving {
 impl Stages {
     async fn open(config: &Arc<Config>, role: Role, until: Until, board: &Arc<Board>) -> Result<Self, PipelineError> {
         let publisher = role.publisher().filter(|_| !config.is_foreign());
-        let access = publisher.map_or(Access::Receive, Access::Publish);
+        let access = if publisher.is_some() { role.access() } else { Access::Receive };
         let durable = Durable::open(config, access, teller(board)).await?;
         let (recovered, pending) = match role {
             Role::Run => durable.books().await?,
-            Role::Publish(_) => (durable.log.recover().await?, Vec::new()),
+            Role::Publish(_) | Role::PublishAlone => (durable.recover().await?, Vec::new()),
             Role::Receive | Role::Serve => (Recovered::default(), Vec::new()),
         };
         let membership = if role == Role::Receive { Some(durable.log.join()?) } else { None };
-        let survey = if role == Role::Run || config.is_foreign() {
+        let log = if config.is_foreign() {
+            Some(Arc::clone(&durable.log))
+        } else if role == Role::Run {
             None
         } else {
             // One who only looks has a log of its own: it must not take the publisher's place.
-            let log = Durable::open(config, Access::Look, Arc::new(|_, _| {})).await?.log;
-            Some(Survey { config: Arc::clone(config), log, board: Arc::clone(board), told: Mutex::default() })
+            Some(Durable::open(config, Access::Look, Arc::new(|_, _| {})).await?.log)
         };
+        let survey =
+            log.map(|log| Survey { config: Arc::clone(config), log, board: Arc::clone(board), told: Mutex::default() });
         let Durable { log, stream, tables, archive, archived, seqs, versions } = durable;
         let shares = Shares::of(config.limits.memory);
         let owned = if role == Role::Receive { Offsets::new() } else { archived.clone() };
@@ -272,7 +305,7 @@ impl Stages {
             ends_at: if publishing.is_some() { Phase::Abort } else { Phase::Drain },
         };
         let receiving = match (role, membership) {
-            (Role::Publish(_), _) => None,
+            (Role::Publish(_) | Role::PublishAlone, _) => None,
             (_, Some(membership)) => {
                 let member = Member { receiver, tables: tables.clone(), membership, hurry };
                 Some(Receiving::Some(Box::new(member)))

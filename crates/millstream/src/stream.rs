@@ -40,10 +40,23 @@ impl PublisherId {
 pub(crate) enum Access {
     /// To publish, and all else.
     Publish(PublisherId),
+    /// To publish as the only one, if there are not several.
+    PublishAlone,
     /// To receive.
     Receive,
     /// Only to look: nothing is made or changed.
     Look,
+}
+
+impl Access {
+    /// Which publisher it is for.
+    pub(crate) fn publisher(self) -> Option<PublisherId> {
+        match self {
+            Self::Publish(id) => Some(id),
+            Self::PublishAlone => Some(PublisherId::ONLY),
+            Self::Receive | Self::Look => None,
+        }
+    }
 }
 
 /// A record to append.
@@ -91,7 +104,30 @@ pub(crate) enum Value {
         offsets: Arc<[u64]>,
         /// Behind the last record, which need not have given a row.
         end: Offset,
+        /// Of a topic that another program writes: every record, also those that gave no row here.
+        tally: Tally,
     },
+}
+
+/// Records of a topic that another program writes, so that each of them is counted once, also where they are archived in parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Offset of every record, in order.
+    pub(crate) all: Arc<[u64]>,
+    /// Offset of each that the filter left out, in order.
+    pub(crate) filtered: Arc<[u64]>,
+}
+
+impl Tally {
+    /// What lies below an offset and what does not.
+    pub(crate) fn cut(&self, at: Offset) -> (Self, Self) {
+        let parts = |offsets: &Arc<[u64]>| {
+            let below = offsets.partition_point(|&offset| offset < at.0);
+            (Arc::from(&offsets[..below]), Arc::from(&offsets[below..]))
+        };
+        let (all, filtered) = (parts(&self.all), parts(&self.filtered));
+        (Self { all: all.0, filtered: filtered.0 }, Self { all: all.1, filtered: filtered.1 })
+    }
 }
 
 /// Publisher of records of a topic that another program writes: they have no seqs.
@@ -124,14 +160,14 @@ impl Record {
 
     /// Without its first `count` records.
     pub(crate) fn skip(mut self, count: u64) -> Self {
-        if let Value::Rows { batch, offsets, end } = &self.value {
-            let end = *end;
+        if let Value::Rows { batch, offsets, end, tally } = &self.value {
+            let (end, tally) = (*end, tally.clone());
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(offsets.len());
             let (batch, offsets) = (batch.slice(count, offsets.len() - count), Arc::<[u64]>::from(&offsets[count..]));
             self.header.seq += count as u64;
             self.header.rows -= count as u64;
             self.offset = Offset(offsets.first().copied().unwrap_or(self.offset.0));
-            self.value = Value::Rows { batch, offsets, end };
+            self.value = Value::Rows { batch, offsets, end, tally };
         }
         self
     }
@@ -400,7 +436,8 @@ pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     /// of each partition that got one. Not cancel safe: wait for it.
     async fn append(&self, append: Append) -> Result<Offsets, LogError>;
 
-    /// What the publisher must know to go on. From here on no other process can append in its place.
+    /// What the publisher must know to go on. From here on no other process can append in its place; before, nobody was
+    /// disturbed.
     async fn recover(&self) -> Result<Recovered, LogError>;
 
     /// The records at or above `archived`.
@@ -416,6 +453,9 @@ pub(crate) trait Log: Send + Sync + std::fmt::Debug {
 
     /// Takes a place in the group of those who share the partitions; a log of one process has none.
     fn join(&self) -> Result<Arc<kafka::Membership>, LogError>;
+
+    /// How far somebody archived the stream, by a note that may be missing, old or behind; a log of one process has none.
+    async fn noted(&self) -> Result<Offsets, LogError>;
 
     /// What each partition holds, asked anew. Never less than what any reader has seen before.
     async fn bounds(&self) -> Result<Vec<Bounds>, LogError>;

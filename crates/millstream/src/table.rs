@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use self::segment::Segment;
 use crate::archive::ArchivedTable;
-use crate::stream::FOREIGN;
+use crate::stream::{FOREIGN, Tally};
 
 /// What the table may hold.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +83,8 @@ pub(crate) struct TableSize {
     pub(crate) segments: u64,
     /// Clean rows that the archive does not hold.
     pub(crate) rows_not_archived: u64,
+    /// Records of a topic that another program writes that the archive does not hold, whatever became of them.
+    pub(crate) records_not_archived: u64,
     /// Bytes of both topics that the archive does not hold.
     pub(crate) bytes_not_archived: u64,
     /// `ingested_at` of the oldest row.
@@ -366,6 +368,12 @@ impl Window {
         Self { start: self.start.clone(), end: offsets.clone(), segments }
     }
 
+    /// Records of a topic that another program writes: all of them, and those that the filter left out.
+    pub(crate) fn tally(&self) -> (u64, u64) {
+        let sum = |count: fn(&Tally) -> usize| self.segments.iter().map(|segment| count(&segment.tally) as u64).sum();
+        (sum(|tally| tally.all.len()), sum(|tally| tally.filtered.len()))
+    }
+
     /// Rows in it.
     pub(crate) fn rows(&self) -> u64 {
         self.segments.iter().map(|segment| segment.batch.num_rows() as u64).sum()
@@ -383,6 +391,7 @@ impl Inner {
                 size.segments += 1;
                 if segment.first >= partition.archived {
                     size.rows_not_archived += rows;
+                    size.records_not_archived += segment.tally.all.len() as u64;
                     size.bytes_not_archived += segment.bytes;
                 }
                 let oldest = segment.ingested_at_micros.0;

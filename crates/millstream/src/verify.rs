@@ -3,6 +3,8 @@
 //! It trusts no counter. Rows are looked up by file and number in the archive's own files; what should have become of them is
 //! found by cleaning the source again, in the order in which it was published.
 
+mod foreign;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -88,6 +90,9 @@ enum Fate {
 /// Recounts source and archive of a pipeline that does not run. With `fast`, which rows were filtered or repeats is taken
 /// from the ledger's counts instead of cleaning again. The caller holds the lock of the data folder.
 pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, PipelineError> {
+    if config.is_foreign() {
+        return foreign::verify(config, fast).await;
+    }
     let (durable, recovered, pending) = Durable::look(config).await?;
     let mut report = Report::default();
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
@@ -135,16 +140,27 @@ async fn note_archive(
     topic: Topic,
     found: &mut BTreeMap<String, Found>,
 ) -> Result<(), DataFusionError> {
+    stream_of_rows(table, |batch| {
+        note(batch, found, |found| match topic {
+            Topic::Rows => &mut found.archive,
+            Topic::Rejects => &mut found.rejects,
+        })
+    })
+    .await
+}
+
+/// Calls `see` with file and number of all rows of a table, batch by batch.
+async fn stream_of_rows(
+    table: &crate::archive::ArchivedTable,
+    mut see: impl FnMut(&RecordBatch) -> Result<(), DataFusionError>,
+) -> Result<(), DataFusionError> {
     let context = datafusion::prelude::SessionContext::new();
     let state = context.state();
     table.table.update_datafusion_session(&state).map_err(|error| DataFusionError::External(Box::new(error)))?;
     let frame = context.read_table(Arc::clone(&table.provider))?.select_columns(&[FILE, ROW])?;
     let mut batches = frame.execute_stream().await?;
     while let Some(batch) = batches.next().await {
-        note(&batch?, found, |found| match topic {
-            Topic::Rows => &mut found.archive,
-            Topic::Rejects => &mut found.rejects,
-        })?;
+        see(&batch?)?;
     }
     Ok(())
 }
@@ -177,14 +193,8 @@ fn note(
     found: &mut BTreeMap<String, Found>,
     side: impl Fn(&mut Found) -> &mut Vec<u8>,
 ) -> Result<(), DataFusionError> {
-    let column = |name: &str| {
-        batch.column_by_name(name).ok_or_else(|| DataFusionError::Execution(format!("column `{name}` is missing")))
-    };
-    let files = cast(column(FILE)?, &DataType::Utf8)?;
-    let rows = cast(column(ROW)?, &DataType::Int64)?;
-    let (files, rows) = (files.as_string::<i32>(), rows.as_primitive::<Int64Type>());
-    for index in 0..batch.num_rows() {
-        let (name, row) = (files.value(index), usize::try_from(rows.value(index)).unwrap_or(usize::MAX));
+    each_row(batch, |name, row| {
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
         if !found.contains_key(name) {
             found.insert(name.to_owned(), Found::default());
         }
@@ -194,6 +204,19 @@ fn note(
             }
             counts[row] = counts[row].saturating_add(1);
         }
+    })
+}
+
+/// Calls `see` with file and number of each row.
+fn each_row(batch: &RecordBatch, mut see: impl FnMut(&str, u64)) -> Result<(), DataFusionError> {
+    let column = |name: &str| {
+        batch.column_by_name(name).ok_or_else(|| DataFusionError::Execution(format!("column `{name}` is missing")))
+    };
+    let files = cast(column(FILE)?, &DataType::Utf8)?;
+    let rows = cast(column(ROW)?, &DataType::Int64)?;
+    let (files, rows) = (files.as_string::<i32>(), rows.as_primitive::<Int64Type>());
+    for index in 0..batch.num_rows() {
+        see(files.value(index), u64::try_from(rows.value(index)).unwrap_or(u64::MAX));
     }
     Ok(())
 }

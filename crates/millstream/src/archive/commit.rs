@@ -62,11 +62,13 @@ impl ArchiveTable {
         match self.standing(window, &loaded)? {
             Standing::Open => {}
             Standing::Landed => {
+                self.check_moved_by_same_rules(window, &loaded.offsets, &loaded.foreign)?;
                 // Whoever committed may not have lived to force it to disk.
                 self.sync_log().await?;
                 return Ok(Outcome::Landed { loaded, staged: Staged::default() });
             }
             Standing::Moved => {
+                self.check_moved_by_same_rules(window, &loaded.offsets, &loaded.foreign)?;
                 self.sync_log().await?;
                 return Ok(Outcome::Moved(loaded));
             }
@@ -80,8 +82,12 @@ impl ArchiveTable {
             // Whatever the library says of a commit, the table itself tells what is true.
             loaded = self.prepared(&schema).await?;
             match self.standing(window, &loaded)? {
-                Standing::Landed => break,
+                Standing::Landed => {
+                    self.check_moved_by_same_rules(window, &loaded.offsets, &loaded.foreign)?;
+                    break;
+                }
                 Standing::Moved => {
+                    self.check_moved_by_same_rules(window, &loaded.offsets, &loaded.foreign)?;
                     self.sync_log().await?;
                     return Ok(Outcome::Moved(loaded));
                 }
@@ -182,7 +188,8 @@ impl ArchiveTable {
         transactions.push(transaction(&self.rows_id(), loaded.rows + staged.rows));
         let publishers = seqs.keys().map(|(_, publisher)| publisher + 1).max().unwrap_or(1).max(loaded.publishers);
         transactions.push(transaction(&self.publishers_id(), publishers.into()));
-        transactions.extend(self.rules.map(|rules| transaction(&self.rules_id(), rules)));
+        let foreign = self.with_window(&loaded.foreign, window);
+        transactions.extend(self.transactions_of(&foreign));
         let partition_by = (self.partition_by != PartitionBy::None).then(|| vec![PARTITION_COLUMN.to_owned()]);
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
         let properties = CommitProperties::default()
@@ -199,11 +206,12 @@ impl ArchiveTable {
         loaded.seqs.extend(seqs);
         loaded.rows += staged.rows;
         loaded.publishers = publishers;
+        loaded.foreign = foreign;
         Ok(())
     }
 }
 
-fn transaction(app_id: &str, version: u64) -> Transaction {
+pub(super) fn transaction(app_id: &str, version: u64) -> Transaction {
     let now_millis = now_micros() / 1000;
     let version = i64::try_from(version).unwrap_or(i64::MAX);
     Transaction::new_with_last_update(app_id, version, Some(now_millis))

@@ -152,6 +152,7 @@ impl Archiver {
             bytes: staged.bytes,
         };
         self.live.archived(table.topic, Arc::clone(&archived));
+        self.board.committed(table.topic, window.rows());
         self.board.archived(table.topic, &window, &archived, (table.topic == Topic::Rows).then_some(version));
         info!(table = %table.name(), version = archived.version, rows = window.rows(), "batch archived");
         Ok(())

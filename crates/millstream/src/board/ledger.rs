@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use millstream_core::ids::Topic;
+use millstream_core::ids::{Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes};
 use millstream_core::record::FILE;
 use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
 
 use crate::archive::ArchivedTable;
 use crate::stream::{Applied, PendingRecord, Recovered};
-use crate::table::{TableState, Window};
+use crate::table::{ArchiveState, TableState, Window};
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -207,19 +207,72 @@ impl Books {
     }
 }
 
-/// The ledger of a topic that another program writes: rows that the archive holds, and those on their way.
-pub(super) fn of_received(live: &TableState) -> Ledger {
-    let rows = |table: &Option<std::sync::Arc<ArchivedTable>>| table.as_ref().map_or(0, |table| table.rows);
-    let (delivered, rejected) = (rows(&live.archive.rows), rows(&live.archive.rejects));
-    let in_flight = live.size.rows_not_archived;
-    let total = LedgerCounts {
-        rows: delivered + rejected + in_flight,
-        delivered,
-        rejected,
-        in_flight,
-        ..LedgerCounts::default()
-    };
-    Ledger { balanced: true, problems: Vec::new(), total, files: Vec::new() }
+/// What became of the records of a topic that another program writes, as its archive counts them and as far as they are here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) delivered: u64,
+    pub(super) rejected: u64,
+    pub(super) filtered: u64,
+    /// Records below the offsets of the table of clean rows.
+    pub(super) records: u64,
+    /// Whether both tables end at the same offsets, so that all of this must add up.
+    pub(super) is_level: bool,
+    /// Records that were received here and are not archived.
+    pub(super) waiting: u64,
+}
+
+impl Received {
+    /// By the newest version of each table that is known: `live` has those of this process, `surveyed` those of all.
+    pub(super) fn of(live: &TableState, surveyed: &ArchiveState) -> Self {
+        let rows = newest(live.archive.rows.as_deref(), surveyed.rows.as_deref());
+        let rejects = newest(live.archive.rejects.as_deref(), surveyed.rejects.as_deref());
+        let offset = |table: Option<&ArchivedTable>, at| {
+            table.and_then(|table| table.offsets.get(&at)).copied().unwrap_or_default()
+        };
+        let mut partitions = [rows, rejects].into_iter().flatten().flat_map(|table| table.offsets.keys());
+        Self {
+            delivered: rows.map_or(0, |table| table.rows),
+            rejected: rejects.map_or(0, |table| table.rows),
+            filtered: rows.map_or(0, |table| table.foreign.filtered),
+            records: rows.map_or(0, |table| table.foreign.records),
+            is_level: partitions.all(|&at| {
+                let of_rows = TopicPartition { topic: Topic::Rows, ..at };
+                offset(rows, of_rows) == offset(rejects, at.rejects())
+            }),
+            waiting: live.size.records_not_archived,
+        }
+    }
+
+    /// The ledger. The tables are committed one after the other: what only one of them holds yet is on its way.
+    pub(super) fn ledger(self) -> Ledger {
+        let Self { delivered, rejected, filtered, records, is_level, waiting } = self;
+        let counted = delivered + rejected + filtered;
+        let half = if is_level { 0 } else { records.saturating_sub(counted) };
+        let in_flight = waiting + half;
+        let total = LedgerCounts {
+            rows: counted + in_flight,
+            delivered,
+            rejected,
+            filtered,
+            in_flight,
+            ..LedgerCounts::default()
+        };
+        let problem = (is_level && records != counted).then(|| {
+            format!("{records} records of the topic are archived, and {counted} of them became rows or rejects or were filtered")
+        });
+        Ledger { balanced: problem.is_none(), problems: problem.into_iter().collect(), total, files: Vec::new() }
+    }
+}
+
+/// The newer of two versions of a table.
+pub(super) fn newest<'a>(
+    one: Option<&'a ArchivedTable>,
+    other: Option<&'a ArchivedTable>,
+) -> Option<&'a ArchivedTable> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.version > one.version { other } else { one }),
+        (one, other) => one.or(other),
+    }
 }
 
 fn signed(rows: u64) -> i64 {
@@ -254,4 +307,25 @@ fn rows_of_file(batch: &arrow::record_batch::RecordBatch) -> Option<(String, u64
     let name = cast(&column, &DataType::Utf8).ok()?;
     let name = name.as_string_opt::<i32>()?;
     (!name.is_empty()).then(|| (name.value(0).to_owned(), batch.num_rows() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_another_program_add_up_once_both_tables_are_level() {
+        let level = Received { delivered: 5, rejected: 2, filtered: 3, records: 10, is_level: true, waiting: 4 };
+        let ledger = level.ledger();
+        assert!(ledger.balanced && adds_up(&ledger.total), "{ledger:?}");
+        assert_eq!((ledger.total.rows, ledger.total.in_flight), (14, 4));
+
+        // The table of clean rows was committed, that of rejects is next.
+        let half = Received { rejected: 0, is_level: false, ..level }.ledger();
+        assert!(half.balanced && adds_up(&half.total), "{half:?}");
+        assert_eq!((half.total.rows, half.total.in_flight), (14, 6));
+
+        let lost = Received { filtered: 2, ..level }.ledger();
+        assert!(!lost.balanced && lost.problems[0].contains("10 records"), "{lost:?}");
+    }
 }

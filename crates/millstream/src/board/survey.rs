@@ -15,6 +15,8 @@ pub(super) struct Surveyed {
     pub(super) is_there: bool,
     /// Rows that are published and not received here.
     pub(super) lag_rows: u64,
+    /// The archive, as far as all processes brought it.
+    pub(super) archive: ArchiveState,
     /// Ends of the partitions.
     pub(super) ends: BTreeMap<TopicPartition, Offset>,
 }
@@ -51,10 +53,30 @@ impl Board {
             inner.surveyed = Surveyed {
                 is_there: true,
                 lag_rows: pending.iter().filter(received).map(|record| record.rows).sum(),
+                archive: archive.clone(),
                 ends: bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect(),
             };
             inner.books = books;
             inner.read.add(inner.books.rows_read());
+        });
+    }
+
+    /// The archive of a topic that another program writes, as far as all processes brought it, and the ends of the topic.
+    pub(crate) fn survey_received(&self, archive: &ArchiveState, bounds: &[Bounds]) {
+        let high = self.parts.get().map(|parts| parts.live.high()).unwrap_or_default();
+        let archived = |at: &TopicPartition| archive.rows.as_ref().and_then(|table| table.offsets.get(at).copied());
+        let behind = |bounds: &Bounds| {
+            let next = high.get(&bounds.at).copied().max(archived(&bounds.at)).unwrap_or_default();
+            bounds.end.0.saturating_sub(next.max(bounds.begin).0)
+        };
+        let of_rows = bounds.iter().filter(|bounds| bounds.at.topic == Topic::Rows);
+        self.update(|inner| {
+            inner.surveyed = Surveyed {
+                is_there: true,
+                lag_rows: of_rows.map(behind).sum(),
+                archive: archive.clone(),
+                ends: bounds.iter().map(|bounds| (bounds.at, bounds.end)).collect(),
+            };
         });
     }
 }

@@ -1,8 +1,10 @@
 //! `millstream demo`: the example, embedded in the program, in a folder of its own.
 
 use std::io::IsTerminal;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use millstream_core::config::Config;
 use rust_embed::RustEmbed;
@@ -12,6 +14,7 @@ use super::failure::Failure;
 use super::terminal::Terminal;
 use super::{load, run};
 use crate::data_dir::DataDir;
+use crate::environment::variable;
 use crate::pipeline::Role;
 use crate::server::Server;
 
@@ -28,12 +31,18 @@ const README: &str = include_str!("../../../../examples/nyc-taxi/README.md");
 /// Ports that are tried, one after the other.
 const PORTS: u16 = 50;
 
+/// How long an address may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What is used in place of what the program brings along.
 #[derive(Debug, clap::Args)]
 pub(super) struct Instead {
     /// Over a real Kafka at this address instead of the embedded log
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
+    /// Name of the topic; without it a new one each time, for a topic outlives the folder of the demo
+    #[arg(long, value_name = "NAME", requires = "kafka")]
+    topic: Option<String>,
     /// Clean with a real Spark at this address instead of DataFusion
     #[arg(long, value_name = "sc://HOST:PORT")]
     spark: Option<String>,
@@ -42,9 +51,39 @@ pub(super) struct Instead {
 impl Instead {
     /// The pipeline file of the example with it.
     fn pipeline(&self) -> String {
-        let with_kafka = self.kafka.as_deref().map_or_else(|| PIPELINE.to_owned(), with_kafka);
+        let with_kafka = self
+            .kafka
+            .as_deref()
+            .map_or_else(|| PIPELINE.to_owned(), |brokers| with_kafka(brokers, self.topic.as_deref()));
         let Some(spark) = &self.spark else { return with_kafka };
         with_kafka.replacen("[stream]\n", &format!("[clean.spark]\nconnect = {spark:?}\n\n[stream]\n"), 1)
+    }
+
+    /// That the pipeline file is right, and that somebody is where it says that Kafka is.
+    fn check(&self, pipeline: &str, file: &Path) -> Result<(), Failure> {
+        let failed = |error: &std::io::Error| Failure::Failed(format!("finding the folder of the demo: {error}"));
+        let file = std::path::absolute(file).map_err(|error| failed(&error))?;
+        let config =
+            Config::parse(pipeline, &file, &variable).map_err(|errors| Failure::Refused(errors.to_string()))?;
+        let Some(kafka) = config.stream.kafka else { return Ok(()) };
+        let mut last = "there is no such host".to_owned();
+        for address in kafka.brokers.split(',') {
+            match address.to_socket_addrs() {
+                Ok(found) => {
+                    for address in found {
+                        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+                            Ok(_) => return Ok(()),
+                            Err(error) => last = error.to_string(),
+                        }
+                    }
+                }
+                Err(error) => last = error.to_string(),
+            }
+        }
+        Err(Failure::Refused(format!(
+            "nobody answers at `{}` ({last}): is the address behind `--kafka` right, and does the broker run?",
+            kafka.brokers
+        )))
     }
 
     /// Whether the pipeline file of an earlier demo names the same.
@@ -68,21 +107,26 @@ pub(super) fn demo(
     if pipeline_file.exists() {
         terminal.say(&format!("going on in `{}`; remove that folder to start over", folder.display()));
     } else {
-        copy(folder, &instead.pipeline())?;
+        let pipeline = instead.pipeline();
+        // A mistake in an address leaves no folder behind.
+        instead.check(&pipeline, &pipeline_file)?;
+        copy(folder, &pipeline)?;
         terminal.say(&format!("the example is in `{}`: pipeline.toml, data, README.md", folder.display()));
     }
     let config = load(&pipeline_file)?;
     if !instead.is_in(&config) {
         return Err(Failure::Refused(format!(
-            "the demo in `{}` was made for another log or engine: name another folder with `--dir`, or remove that one",
-            folder.display()
+            "the demo in `{}` was made for another log or engine ({}): name another folder with `--dir`, or remove that one",
+            folder.display(),
+            made_for(&config)
         )));
     }
     let data_dir = DataDir::open(&config)?;
+    let log = kafka_lines(&config);
     let runtime = run::server_runtime()?;
     let (config, server) = start_server(config, port, &runtime)?;
     run::run_with(config, &data_dir, run::Options::new(Role::Run, false, false), terminal, runtime, server, |url| {
-        terminal.say(&invitation(url, &pipeline_file));
+        terminal.say(&invitation(url, &pipeline_file, &log));
         if browser {
             open_browser(url);
         }
@@ -111,9 +155,10 @@ fn copy(folder: &Path, pipeline: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The pipeline file with Kafka as its log. The topic has a name of its own each time: a topic outlives the folder of the demo.
-fn with_kafka(brokers: &str) -> String {
-    let topic = format!("taxi-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+/// The pipeline file with Kafka as its log.
+fn with_kafka(brokers: &str, topic: Option<&str>) -> String {
+    let new = || format!("taxi-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    let topic = topic.map_or_else(new, str::to_owned);
     let stream = PIPELINE.replace("topic = \"taxi\"", &format!("topic = {topic:?}"));
     let head = "[table]\n";
     let kafka = format!("[stream.kafka]\nbrokers = {brokers:?}\n\n{head}");
@@ -134,13 +179,28 @@ fn start_server(mut config: Config, port: u16, runtime: &Runtime) -> Result<(Con
     Err(Failure::Refused(format!("no port from {port} to {last} is free: choose another with `--port`")))
 }
 
-fn invitation(url: &str, pipeline_file: &Path) -> String {
+/// What the invitation says of the log, where it is Kafka.
+fn kafka_lines(config: &Config) -> String {
+    let Some(kafka) = &config.stream.kafka else { return String::new() };
+    let (brokers, topic) = (&kafka.brokers, &config.stream.topic);
+    format!("\n  log    Kafka at {brokers}, topic {topic}; to read it: examples/python/consume.py {brokers} {topic}")
+}
+
+fn made_for(config: &Config) -> String {
+    let kafka = config.stream.kafka.as_ref();
+    let log = kafka.map_or_else(|| "the embedded log".to_owned(), |kafka| format!("Kafka at {}", kafka.brokers));
+    // Its address may have a token in it.
+    let engine = if config.spark.is_some() { ", Spark" } else { "" };
+    format!("{log}{engine}")
+}
+
+fn invitation(url: &str, pipeline_file: &Path, log: &str) -> String {
     let file = pipeline_file.display();
     format!(
         "
   open   {url}
   see    rows on their way from files to the live table and the archive, what the rules took out and why,
-         and the ledger that adds up all the while
+         and the ledger that adds up all the while{log}
   try    millstream sql {file} \"SELECT count(*) FROM events\"
          millstream tail {file}
          millstream status {file}

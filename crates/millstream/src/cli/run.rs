@@ -18,6 +18,7 @@ use super::progress::{Progress, Show};
 use super::signals::Signals;
 use super::terminal::Terminal;
 use super::{load, out, status};
+use crate::board::Work;
 use crate::chain::chain;
 use crate::data_dir::{DataDir, RunInfo};
 use crate::pipeline::{self, Role, Running, Summary, Until};
@@ -204,18 +205,43 @@ fn report(summary: &Summary, options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What this process did, where it carries some of the stages.
+fn work(summary: &Summary) -> Vec<String> {
+    let Work { published_rows, published_records, received_rows, archived_rows, archived_rejects, commits } =
+        summary.work;
+    let carries = |name| status::carries(&summary.stages, name);
+    let mut lines = vec![format!("  here      {}", summary.stages.join(", "))];
+    if carries("publish") {
+        lines.push(format!("  published {} rows in {} records", count(published_rows), count(published_records)));
+    }
+    if carries("receive") {
+        lines.push(format!("  received  {} rows", count(received_rows)));
+    }
+    if carries("archive") {
+        let (rows, rejects) = (count(archived_rows), count(archived_rejects));
+        lines.push(format!("  archived  {rows} rows and {rejects} rejects in {} commits", count(commits)));
+    }
+    lines
+}
+
 fn describe(summary: &Summary) -> String {
     let files = |state| summary.ledger.files.iter().filter(|file| file.state == state).count() as u64;
     let how = if summary.state == PipelineState::Done { "done after" } else { "drained, having run for" };
     let version = summary.archive_version.map_or_else(|| "none".to_owned(), |version| version.to_string());
     let (done, quarantined) = (files(FileState::Done), files(FileState::Quarantined));
-    let mut lines = vec![
-        format!("\n{how} {}\n", duration(summary.seconds)),
-        format!("  files     {} done, {} quarantined", count(done), count(quarantined)),
+    let mut lines = vec![format!("\n{how} {}\n", duration(summary.seconds))];
+    if !status::is_whole(&summary.stages) {
+        lines.extend(work(summary));
+        lines.push("\n  over all processes, as of the last look at log and archive:\n".to_owned());
+    }
+    if !summary.ledger.files.is_empty() {
+        lines.push(format!("  files     {} done, {} quarantined", count(done), count(quarantined)));
+    }
+    lines.extend([
         status::equation(&summary.ledger.total, "  ledger    "),
         format!("  balanced  {}", if summary.ledger.balanced { "yes" } else { "NO" }),
         format!("  archive   version {version}\n"),
-    ];
+    ]);
     for file in summary.ledger.files.iter().filter(|file| file.state == FileState::Quarantined) {
         let reason = file.reason.as_deref().unwrap_or("no reason was told");
         lines.push(format!("  quarantined `{}`: {reason}\n", file.file));

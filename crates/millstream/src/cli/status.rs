@@ -146,6 +146,16 @@ fn describe(status: &Status, ledger: &Ledger, url: &str) -> String {
     text
 }
 
+/// Whether a process with these stages carries this one.
+pub(super) fn carries(stages: &[String], name: &str) -> bool {
+    stages.iter().any(|stage| stage.split(' ').next() == Some(name))
+}
+
+/// Whether a process with these stages has all that its pipeline has: nothing else is to be found elsewhere.
+pub(super) fn is_whole(stages: &[String]) -> bool {
+    ["receive", "archive", "serve"].iter().all(|name| carries(stages, name))
+}
+
 fn stages(text: &mut String, status: &Status) {
     for (name, value) in up_to_the_log(status).into_iter().chain(from_the_log(status)) {
         let _ = writeln!(text, "  {name:<9} {value}");
@@ -154,6 +164,7 @@ fn stages(text: &mut String, status: &Status) {
 
 fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
     let (source, clean, stream) = (&status.source, &status.clean, &status.stream);
+    let publishes = carries(&status.stages, "publish");
     let pace = if source.pace == "max" { String::new() } else { format!(", pace {}", source.pace) };
     let files = format!(
         "{} done, {} reading, {} waiting, {} quarantined",
@@ -162,12 +173,8 @@ fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
         count(source.files_waiting),
         count(source.files_quarantined)
     );
-    let rows = format!(
-        "{} of {} read, {}/s{pace}",
-        count(source.rows_read),
-        count(source.rows_total),
-        rate(source.rows_per_second)
-    );
+    let speed = if publishes { format!(", {}/s{pace}", rate(source.rows_per_second)) } else { String::new() };
+    let rows = format!("{} of {} read{speed}", count(source.rows_read), count(source.rows_total));
     let cleaned = format!(
         "{} clean, {} rejected, {} repeats, {} filtered ({})",
         count(clean.clean),
@@ -177,14 +184,21 @@ fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
         clean.engine
     );
     let on_disk = if stream.log == "kafka" { String::new() } else { format!(", {} on disk", bytes(stream.disk_bytes)) };
-    let log = format!(
-        "{} `{}`, {} records of {:.0} rows{on_disk}",
-        stream.log,
-        stream.topic,
-        count(stream.records),
-        stream.rows_per_record
-    );
-    let mut lines = vec![("files", files), ("rows", rows), ("clean", cleaned)];
+    let records = if publishes {
+        format!(", {} records of {:.0} rows", count(stream.records), stream.rows_per_record)
+    } else {
+        String::new()
+    };
+    let log = format!("{} `{}`{records}{on_disk}", stream.log, stream.topic);
+    let mut lines = Vec::new();
+    if !is_whole(&status.stages) {
+        lines.push(("here", format!("{}; the other stages are other processes", status.stages.join(", "))));
+    }
+    if !source.path.is_empty() {
+        // A topic that another program writes has no files.
+        lines.extend([("files", files), ("rows", rows)]);
+    }
+    lines.push(("clean", cleaned));
     lines.extend(status.rejects_by_rule.iter().map(|rule| ("", format!("{:>10} by {}", count(rule.rows), rule.rule))));
     lines.push(("log", log));
     if let Some(trouble) = &stream.trouble {
@@ -216,11 +230,18 @@ fn from_the_log(status: &Status) -> Vec<(&'static str, String)> {
         archive.version.map_or_else(|| "no version yet".to_owned(), |version| format!("version {version}")),
         count(archive.reject_rows)
     );
-    let mut lines = vec![("receive", received)];
+    let receives = carries(&status.stages, "receive");
+    let mut lines = Vec::new();
+    if receives {
+        lines.push(("receive", received));
+    }
     if receive.gaps > 0 {
         lines.push(("", format!("{} GAPS in the log: rows are missing", count(receive.gaps))));
     }
-    lines.extend([("live", live), ("archive", archived)]);
+    if receives {
+        lines.push(("live", live));
+    }
+    lines.push(("archive", archived));
     if let (Some(p50), Some(p99)) = (status.freshness.p50_seconds, status.freshness.p99_seconds) {
         lines.push(("freshness", format!("{} (p50), {} (p99)", duration(p50), duration(p99))));
     }

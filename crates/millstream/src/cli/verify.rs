@@ -12,11 +12,6 @@ use crate::verify::{self, Report};
 
 /// Recounts and prints what was found; a row that is lost, repeated or misplaced is a failure.
 pub(super) fn verify(config: Config, fast: bool, json: bool) -> Result<(), Failure> {
-    if config.is_foreign() {
-        return Err(Failure::Refused(
-            "`verify` compares source files with the archive, and this topic is written by another program".to_owned(),
-        ));
-    }
     if data_dir::describe(&config.pipeline.data_dir)?.is_none() {
         let path = config.pipeline.data_dir.display();
         return Err(Failure::Refused(format!("there is nothing to verify: the pipeline never ran in `{path}`")));

@@ -82,10 +82,7 @@ impl Member {
         }
         if !new.is_empty() {
             let (rows, rejects) = (self.tables[0].load().await?, self.tables[1].load().await?);
-            let held =
-                |loaded: &'_ Option<Loaded>| loaded.as_ref().map(|loaded| (loaded.offsets.clone(), loaded.rules));
-            let (of_rows, of_rejects) = (held(&rows), held(&rejects));
-            self.tables[0].check_same_rules(of_rows.as_ref(), of_rejects.as_ref())?;
+            self.tables[0].check_same_rules(rows.as_ref().map(Loaded::held), rejects.as_ref().map(Loaded::held))?;
             for (table, loaded) in self.tables.iter().zip([rows, rejects]) {
                 if loaded.is_some() {
                     // Whoever committed last may not have lived to force it to disk.

@@ -17,6 +17,7 @@ mod topics;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use uuid::Uuid;
 
 use self::client::Client;
 pub(crate) use self::error::KafkaLogError;
+use self::error::Kind;
 pub(crate) use self::foreign::ForeignLog;
 pub(crate) use self::group::Membership;
 use self::health::Health;
@@ -41,7 +43,7 @@ use self::progress::Progress;
 use self::read::SharedReader;
 pub(crate) use self::settings::MAX_PUBLISHERS;
 use self::settings::{CALL_TIMEOUT, Settings};
-use self::start::{Started, start};
+use self::start::start;
 use self::write::{Step, Writer};
 use super::{
     Access, Append, Bounds, Log, LogError, LogState, PendingRecord, PublisherId, Record, Recovered, Retention,
@@ -71,6 +73,8 @@ pub(crate) struct KafkaLog {
     publisher: Option<PublisherId>,
     instance: String,
     writing: tokio::sync::Mutex<Writing>,
+    /// Whether the place of the publisher was taken.
+    has_started: AtomicBool,
     reader: SharedReader,
     bounds: Mutex<BTreeMap<TopicPartition, Bounds>>,
     times: Mutex<Times>,
@@ -97,8 +101,6 @@ fn is_due(last: &mut Option<Instant>, interval: Duration) -> bool {
 #[derive(Default)]
 struct Writing {
     writer: Option<Arc<Writer>>,
-    /// What the start read, for the first [`Log::recover`].
-    recovered: Option<Recovered>,
     last_millis: i64,
 }
 
@@ -109,13 +111,10 @@ impl std::fmt::Debug for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Connects, makes or checks the topics, and takes the place of the publisher, if this process publishes. `tell` hears of
-    /// troubles and of what is odd.
+    /// Connects, and makes or checks topics and stream. The place of a publisher is taken by [`Log::recover`] only. `tell` hears
+    /// of troubles and of what is odd.
     pub(crate) async fn open(config: &Config, kafka: &Kafka, access: Access, tell: Tell) -> Result<Self, LogError> {
-        let publisher = match access {
-            Access::Publish(id) => Some(id),
-            Access::Receive | Access::Look => None,
-        };
+        let publisher = access.publisher();
         let settings = Settings::new(config, kafka)?;
         let health = Arc::new(Health::new(settings.brokers(), tell));
         let client = Arc::new(Client::new(settings, health));
@@ -123,31 +122,28 @@ impl KafkaLog {
             client.health.odd(odd);
         }
         let instance = Uuid::new_v4().to_string();
-        let mut writing = Writing::default();
-        let (shared, name) = (Arc::clone(&client), instance.clone());
-        let layout = if let Some(id) = publisher {
-            let started = blocking(move || Ok(start(&shared, id, &name, false)?)).await?;
-            let Started { writer, layout, recovered } = started;
-            writing = Writing { writer: Some(Arc::new(writer)), recovered: Some(recovered), ..writing };
-            layout
-        } else {
-            blocking(move || match Progress::read(&shared)?.layout {
-                Some(layout) => Ok(layout),
-                None if access == Access::Look => Err(KafkaLogError::Topic {
-                    topic: shared.settings.names.progress.clone(),
-                    problem: "has no stream yet: nothing was published".to_owned(),
-                }
-                .into()),
-                None => Ok(start::make(&shared)?),
-            })
-            .await?
-        };
+        let shared = Arc::clone(&client);
+        let layout = blocking(move || match Progress::read(&shared)?.layout {
+            Some(layout) => Ok(layout),
+            None if access == Access::Look => Err(KafkaLogError::Topic {
+                topic: shared.settings.names.progress.clone(),
+                problem: "has no stream yet: nothing was published".to_owned(),
+            }
+            .into()),
+            None => Ok(start::make(&shared, publisher.map(|id| id.count))?),
+        })
+        .await?;
+        if access == Access::PublishAlone && layout.publishers > 1 {
+            let count = layout.publishers;
+            return Err(KafkaLogError::Shared { count, last: count - 1 }.into());
+        }
         Ok(Self {
             client,
             stream: layout.stream,
             publisher,
             instance,
-            writing: tokio::sync::Mutex::new(writing),
+            writing: tokio::sync::Mutex::default(),
+            has_started: AtomicBool::new(false),
             reader: SharedReader::default(),
             bounds: Mutex::default(),
             times: Mutex::default(),
@@ -188,6 +184,7 @@ impl KafkaLog {
                 // It may have landed: only the same question again can tell, never an abort.
                 Ok(Step::Again) => {
                     was_asked_again = true;
+                    self.check_topics().await?;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
@@ -206,6 +203,12 @@ impl KafkaLog {
         failpoint::hit("append.after");
         debug!(millis = began.elapsed().as_millis(), "appended");
         Ok(writer.ends())
+    }
+
+    /// Refuses topics that are not those of the start any more.
+    async fn check_topics(&self) -> Result<(), LogError> {
+        let client = Arc::clone(&self.client);
+        blocking(move || Ok(client.check_topics()?)).await.map(|_| ())
     }
 
     /// Gives a transaction up, so that readers need not wait until the broker does.
@@ -229,7 +232,7 @@ impl KafkaLog {
         let bounds = self.lock_bounds().clone();
         let from = from.clone();
         // Where nobody else publishes nothing may be open any more.
-        let is_alone = self.publisher == Some(PublisherId::ONLY);
+        let is_alone = self.publisher == Some(PublisherId::ONLY) && self.has_started.load(Ordering::Relaxed);
         let (records, ends) = blocking(move || {
             let mut records = Vec::new();
             let mut ends = Offsets::new();
@@ -272,6 +275,17 @@ impl KafkaLog {
         let list = read::list(&self.client.settings, targets).map_err(failed)?;
         let options = AdminOptions::new().request_timeout(Some(2 * CALL_TIMEOUT));
         let deleted = self.client.admin()?.delete_records(&list, &options).await.map_err(failed)?;
+        let refused = deleted.elements().iter().find_map(|element| {
+            let code = element.error().err().and_then(|error| error.rdkafka_error_code())?;
+            (Kind::of_code(code) == Kind::Right).then(|| (element.topic().to_owned(), code))
+        });
+        if let Some((topic, code)) = refused {
+            let right = format!("Delete on the topic `{topic}`");
+            return Err(self
+                .client
+                .not_permitted(format!("take archived records out of the topic `{topic}`"), right, &code)
+                .into());
+        }
         let mut bounds = self.lock_bounds();
         let mut records = 0;
         for element in deleted.elements() {
@@ -298,8 +312,14 @@ impl Log for KafkaLog {
             Ok(ends) => {
                 writing.last_millis = now_millis;
                 self.lift_ends(ends);
+                if self.client.is_time_to_look() {
+                    self.check_topics().await?;
+                }
             }
-            Err(_) => writing.writer = None,
+            Err(_) => {
+                writing.writer = None;
+                self.check_topics().await?;
+            }
         }
         appended
     }
@@ -310,20 +330,26 @@ impl Log for KafkaLog {
             return blocking(move || Ok(of_all(Progress::read(&client)?))).await;
         };
         let mut writing = self.writing.lock().await;
-        if let Some(recovered) = writing.recovered.take() {
-            return Ok(recovered);
-        }
         // The old producer goes first, so that it cannot fence the new one.
         writing.writer = None;
         let instance = self.instance.clone();
-        let started = blocking(move || Ok(start(&client, id, &instance, true)?)).await?;
+        let was_started = self.has_started.load(Ordering::Relaxed);
+        let started = blocking(move || {
+            if was_started {
+                client.check_topics()?;
+            }
+            Ok(start(&client, id, &instance, was_started)?)
+        });
+        let started = started.await?;
         if started.layout.stream != self.stream {
             return Err(KafkaLogError::TakenOver { index: id.index, count: id.count }.into());
         }
         writing.writer = Some(Arc::new(started.writer));
-        // What was appended last may have landed without a word.
-        let ends: Offsets = self.lock_bounds().iter().map(|(&at, bounds)| (at, bounds.end)).collect();
-        self.records_from(&ends).await?;
+        if self.has_started.swap(true, Ordering::Relaxed) {
+            // What was appended last may have landed without a word.
+            let ends: Offsets = self.lock_bounds().iter().map(|(&at, bounds)| (at, bounds.end)).collect();
+            self.records_from(&ends).await?;
+        }
         Ok(started.recovered)
     }
 
@@ -381,9 +407,20 @@ impl Log for KafkaLog {
         };
         // Old records that stay are no reason to stop.
         Ok(trimmed.unwrap_or_else(|error| {
-            warn!(error = crate::chain::chain(&error), "old records stay on Kafka for now");
+            let text = crate::chain::chain(&error);
+            if matches!(&error, LogError::Kafka(error) if matches!(**error, KafkaLogError::NotPermitted { .. })) {
+                // It will not pass by itself.
+                self.client.health.odd_once(format!("archived records stay on Kafka: {text}"));
+            } else {
+                warn!(error = text, "old records stay on Kafka for now");
+            }
             0
         }))
+    }
+
+    async fn noted(&self) -> Result<Offsets, LogError> {
+        let client = Arc::clone(&self.client);
+        blocking(move || Ok(read::noted(&client, TopicPartition::all(client.settings.partitions)))).await
     }
 
     async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
@@ -446,6 +483,7 @@ async fn prepare(client: &Arc<Client>, may_make: bool) -> Result<Vec<String>, Lo
     }
 }
 
+/// Does on a thread of its own what waits.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, LogError> {

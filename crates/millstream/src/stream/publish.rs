@@ -191,7 +191,8 @@ impl Publisher {
             Pace::Max => not_before,
             #[allow(clippy::cast_precision_loss, reason = "a pace needs no more than the digits of a double")]
             Pace::RowsPerSecond(pace) => {
-                let pause = Duration::from_secs_f64(rows as f64 / pace.get() as f64);
+                // Each of several publishers has its share.
+                let pause = Duration::from_secs_f64(rows as f64 * f64::from(self.id.count) / pace.get() as f64);
                 not_before.max(Instant::now().checked_sub(Duration::from_millis(200)).unwrap_or(not_before)) + pause
             }
         }

@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::record::{INGESTED_AT, memory_of};
 
-use crate::stream::{Record, Value};
+use crate::stream::{Record, Tally, Value};
 
 /// Rows of consecutive records.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Segment {
     pub(crate) next_seq: (u32, u64),
     /// Offset of each row, where each row is a record of its own: such a segment can be cut.
     pub(crate) row_offsets: Option<Arc<[u64]>>,
+    /// Records of a topic that another program writes, also those that gave no row here.
+    pub(crate) tally: Tally,
     /// The rows, with `ingested_at`.
     pub(crate) batch: RecordBatch,
     /// Memory of the rows, bytes.
@@ -50,6 +52,10 @@ impl Segment {
                 Value::Arrow(_) | Value::Batch(_) => None,
                 Value::Rows { offsets, .. } => Some(Arc::clone(offsets)),
             },
+            tally: match &record.value {
+                Value::Arrow(_) | Value::Batch(_) => Tally::default(),
+                Value::Rows { tally, .. } => tally.clone(),
+            },
             bytes: memory_of(&batch) as u64,
             batch,
             ingested_at_micros: times.unwrap_or((record.timestamp_micros, record.timestamp_micros)),
@@ -64,7 +70,8 @@ impl Segment {
         if at <= self.first || at >= self.end {
             return None;
         }
-        let part = |rows: std::ops::Range<usize>, first, end| {
+        let tallies = self.tally.cut(at);
+        let part = |rows: std::ops::Range<usize>, first, end, tally| {
             let batch = self.batch.slice(rows.start, rows.len());
             let (publisher, next) = self.next_seq;
             Self {
@@ -73,13 +80,14 @@ impl Segment {
                 end,
                 next_seq: (publisher, next - (offsets.len() - rows.end) as u64),
                 row_offsets: Some(Arc::from(&offsets[rows])),
+                tally,
                 bytes: memory_of(&batch) as u64,
                 batch,
                 ingested_at_micros: self.ingested_at_micros,
                 event_time_micros: self.event_time_micros,
             }
         };
-        Some((part(0..below, self.first, at), part(below..offsets.len(), at, self.end)))
+        Some((part(0..below, self.first, at, tallies.0), part(below..offsets.len(), at, self.end, tallies.1)))
     }
 
     /// One segment for a run of neighbours; none when they cannot be put together.
@@ -95,6 +103,7 @@ impl Segment {
             next_seq: last.next_seq,
             // Merged segments are archived: nobody cuts them any more.
             row_offsets: None,
+            tally: Tally::default(),
             bytes: memory_of(&batch) as u64,
             batch,
             ingested_at_micros: (first.ingested_at_micros.0, last.ingested_at_micros.1),
@@ -173,7 +182,11 @@ mod tests {
             rules_hash: String::new(),
             schema: None,
         };
-        let value = Value::Rows { batch: batch.clone(), offsets: Arc::from(offsets), end: Offset(end) };
+        // Records between gave no row here; every other of them was left out by the filter.
+        let all: Arc<[u64]> = (offsets[0]..end).collect();
+        let filtered = all.iter().copied().filter(|offset| !offsets.contains(offset) && offset % 2 == 0).collect();
+        let tally = Tally { all, filtered };
+        let value = Value::Rows { batch: batch.clone(), offsets: Arc::from(offsets), end: Offset(end), tally };
         let at = TopicPartition { topic: Topic::Rows, partition: 0 };
         let record = Record { at, offset: Offset(offsets[0]), timestamp_micros: 7, header, value };
         Segment::of_record(&record, &batch).unwrap()
@@ -190,6 +203,10 @@ mod tests {
             let (below, above) = whole.cut(Offset(cut)).unwrap();
             let all: Vec<i64> = values(&below).into_iter().chain(values(&above)).collect();
             assert_eq!(all, [10, 11, 14, 20], "cut at {cut}");
+            let counts = |part: &Segment| (part.tally.all.len(), part.tally.filtered.len());
+            let (of_below, of_above) = (counts(&below), counts(&above));
+            assert_eq!((of_below.0 + of_above.0, of_below.1 + of_above.1), (15, 5), "cut at {cut}");
+            assert!(below.tally.all.iter().chain(&*below.tally.filtered).all(|&offset| offset < cut));
             assert!(values(&below).iter().all(|&value| value < i64::try_from(cut).unwrap()));
             assert_eq!(
                 (below.first, below.end, above.first, above.end),

@@ -45,3 +45,17 @@ fn a_demo_takes_the_next_free_port_and_a_second_one_goes_on_where_it_ended() {
     let (status, log) = run.end();
     assert!(status.success() && log.contains("going on in `demo`"), "{log}");
 }
+
+#[test]
+fn a_demo_with_an_address_where_no_kafka_is_leaves_no_folder_behind() {
+    let folder = TempDir::new().unwrap();
+    for (address, said) in [("127.0.0.1:1", "nobody answers at `127.0.0.1:1`"), ("localhost", "has no port")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command.args(["demo", "--no-browser", "--dir", "demo", "--kafka", address]).current_dir(folder.path());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{log}");
+        assert!(log.contains(said), "{log}");
+        assert!(!folder.path().join("demo").exists(), "{log}");
+    }
+}

@@ -22,6 +22,7 @@ fn status() -> Status {
         pipeline: "ta\"xi\\\n".to_owned(),
         version: "0.1.0".to_owned(),
         state: PipelineState::Waiting,
+        stages: Vec::new(),
         started_at: "2026-01-01T00:00:00Z".to_owned(),
         uptime_seconds: 1.5,
         memory_bytes: 1,

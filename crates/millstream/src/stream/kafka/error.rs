@@ -2,7 +2,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "matches over error codes of librdkafka, which grow")]
 
-use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// Why Kafka could not do what it was asked.
@@ -44,10 +44,17 @@ pub(crate) enum KafkaLogError {
         reason: String,
     },
     /// A right is missing.
-    #[error("Kafka does not permit to {operation}: {reason}. Give the user that right, or name another user")]
+    #[error(
+        "Kafka does not permit {principal} to {operation} ({reason}): give that user {right} (\"Rights\" in deploy/README.md lists all), or \
+         name another user"
+    )]
     NotPermitted {
+        /// Who.
+        principal: String,
         /// What was tried.
         operation: String,
+        /// The right that is missing, and on what.
+        right: String,
         /// What the broker says.
         reason: String,
     },
@@ -95,6 +102,17 @@ pub(crate) enum KafkaLogError {
         /// How many there are now.
         now: u32,
     },
+    /// It was not said which of several publishers this is.
+    #[error(
+        "the files of this stream are shared by {count} publishers: say which one this is, `--publisher 0/{count}` to \
+         `--publisher {last}/{count}`, or `--publisher 0/1` if there is to be one only from now on"
+    )]
+    Shared {
+        /// How many there are.
+        count: u32,
+        /// Number of the last.
+        last: u32,
+    },
     /// A file cannot be given to another publisher in the middle.
     #[error(
         "`{file}` is half published by publisher {publisher}, who alone knows its keys for `clean.dedup`: it cannot be given to another \
@@ -138,6 +156,23 @@ pub(crate) enum KafkaLogError {
         archived: Offset,
         /// Where it ends.
         end: Offset,
+    },
+    /// The archive is of another topic than the one that another program writes now.
+    #[error(
+        "the archive table `{table}` has records of the Kafka topic with the id {found}, and `{topic}` has the id {id}: it was deleted and \
+         made anew, it is on another cluster, or the archive was made before Millstream knew topics by their ids. Its offsets mean \
+         other records now: name another `archive.path` to receive the topic from its beginning, or bring back the topic that the \
+         archive belongs to"
+    )]
+    OtherTopic {
+        /// The table.
+        table: String,
+        /// Id in the table.
+        found: String,
+        /// The topic.
+        topic: String,
+        /// Its id now.
+        id: StreamId,
     },
     /// Something in a topic is not what this program writes.
     #[error(
@@ -189,8 +224,10 @@ impl KafkaLogError {
             | Self::TakenOver { .. }
             | Self::Recounted { .. }
             | Self::HalfPublished { .. }
+            | Self::Shared { .. }
             | Self::Expired { .. }
             | Self::PastEnd { .. }
+            | Self::OtherTopic { .. }
             | Self::Clean { .. }
             | Self::Damaged { .. } => false,
         }
@@ -207,7 +244,9 @@ impl KafkaLogError {
             | Self::TakenOver { .. }
             | Self::Recounted { .. }
             | Self::HalfPublished { .. }
-            | Self::PastEnd { .. } => true,
+            | Self::Shared { .. }
+            | Self::PastEnd { .. }
+            | Self::OtherTopic { .. } => true,
             Self::Unreachable { .. }
             | Self::Aborted { .. }
             | Self::Fenced { .. }

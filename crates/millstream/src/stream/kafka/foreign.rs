@@ -3,6 +3,10 @@
 //! Each partition gives clean rows and rejects, both up to the same offset, so that two tables of the archive can go on from it.
 //! A row is (`_file`, `_row`) = (`<topic>/<partition>`, offset). Whoever cleans the same record comes to the same rows. Nothing is
 //! ever written to the topic, nor taken out of it.
+//!
+//! Offsets are all that tells records apart, and a topic that was deleted and made anew has other records at the same offsets. So
+//! Kafka's id of the topic is the id of the stream, and nothing that was read is handed on before the cluster said, after it was
+//! read, that the topic still has that id.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,14 +17,13 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use millstream_core::config::{Config, Kafka};
-use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition, hash_of_name};
+use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::lists::text_lists;
 use millstream_core::plan::{FilePlan, KnownSchema};
 use millstream_core::progress::Offsets;
 use millstream_core::record::{FILE, INGESTED_AT, RECORD_FORMAT, ROW, RecordHeader};
 use rdkafka::Message;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::blocking;
 use super::client::Client;
@@ -28,12 +31,12 @@ use super::error::KafkaLogError;
 use super::group::Membership;
 use super::health::{Health, Tell};
 use super::progress::partition;
-use super::read::{self, Reader, SharedReader, offset_of};
+use super::read::{self, SharedReader, offset_of};
 use super::settings::Settings;
 use crate::chain::chain;
 use crate::clean::batch::{BatchCleaner, CleanError};
 use crate::stream::{
-    Append, Bounds, FOREIGN, Log, LogError, LogState, PendingRecord, Record, Recovered, Retention, Value,
+    Append, Bounds, FOREIGN, Log, LogError, LogState, PendingRecord, Record, Recovered, Retention, Tally, Value,
 };
 use crate::table::segment::time_range;
 
@@ -65,12 +68,13 @@ impl ForeignLog {
         super::prepare(&client, false).await?;
         let cleaner = ForeignCleaner::new(config, &client.settings.names.rows)
             .map_err(|reason| KafkaLogError::Settings { reason })?;
-        let shared = Arc::clone(&client);
-        let cluster =
-            blocking(move || Ok(Reader::open(&shared)?.cluster_id().ok_or_else(|| shared.unreachable())?)).await?;
         let topic = &client.settings.names.rows;
+        let id = client.topic_id(topic).ok_or_else(|| KafkaLogError::Topic {
+            topic: topic.clone(),
+            problem: "has no id: topics of other programs need Kafka 2.8 or later, for nothing else tells one that was made anew".to_owned(),
+        })?;
         Ok(Self {
-            stream: stream_of(&cluster, topic),
+            stream: StreamId(id),
             cleaner: Arc::new(cleaner),
             reader: SharedReader::default(),
             bounds: Mutex::default(),
@@ -87,13 +91,6 @@ impl ForeignLog {
             }
         }
     }
-}
-
-/// The library does not tell Kafka's own id of a topic: cluster and name stand for it.
-fn stream_of(cluster: &str, topic: &str) -> StreamId {
-    let high = hash_of_name(&format!("{cluster}/{topic}"));
-    let low = hash_of_name(&format!("{topic}/{cluster}"));
-    StreamId(Uuid::from_u64_pair(high, low))
 }
 
 #[async_trait]
@@ -120,6 +117,7 @@ impl Log for ForeignLog {
         }
         loop {
             let (cleaner, wanted, stream) = (Arc::clone(&self.cleaner), lowest.clone(), self.stream);
+            let client = Arc::clone(&self.client);
             let read = self.reader.with(&self.client, move |reader| {
                 let mut runs: BTreeMap<TopicPartition, Run> = BTreeMap::new();
                 reader.poll(&wanted, max_bytes, |at, message| {
@@ -129,6 +127,11 @@ impl Log for ForeignLog {
                     run.values.push(message.payload().map(<[u8]>::to_vec));
                     Ok(())
                 })?;
+                if !runs.is_empty() && !client.check_topics()? {
+                    // They are read again.
+                    client.health.bad("the cluster does not tell whether the topic is still the same");
+                    return Ok(Vec::new());
+                }
                 let mut records = Vec::new();
                 for (at, run) in runs {
                     records.extend(cleaner.records(at, &run, stream)?);
@@ -158,10 +161,16 @@ impl Log for ForeignLog {
         noted.await.map(|()| 0)
     }
 
-    async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
+    async fn noted(&self) -> Result<Offsets, LogError> {
         let client = Arc::clone(&self.client);
-        let partitions = TopicPartition::rows(client.settings.partitions);
-        let marks = blocking(move || Ok(read::all_watermarks(&client, partitions)?)).await?;
+        blocking(move || Ok(read::noted(&client, TopicPartition::rows(client.settings.partitions)))).await
+    }
+
+    async fn bounds(&self) -> Result<Vec<Bounds>, LogError> {
+        let partitions = TopicPartition::rows(self.client.settings.partitions);
+        // Asked every few seconds by the survey: a reader of its own each time would cost more than the question.
+        let asked = self.reader.with(&self.client, |reader| reader.all_watermarks(partitions));
+        let marks = asked.await?;
         let mut known = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
         for (at, (begin, end)) in marks {
             for at in [at, at.rejects()] {
@@ -192,6 +201,22 @@ struct Run {
     offsets: Vec<u64>,
     times: Vec<i64>,
     values: Vec<Option<Vec<u8>>>,
+}
+
+impl Run {
+    /// Offsets of the records of which no row is in these batches, whose `_row` is a place in the run.
+    fn without(&self, batches: &[&RecordBatch]) -> Result<Arc<[u64]>, ArrowError> {
+        let mut has_row = vec![false; self.offsets.len()];
+        for batch in batches {
+            let rows = batch.column(batch.schema_ref().index_of(ROW)?).as_primitive::<Int64Type>();
+            for place in rows.values() {
+                if let Some(has_row) = usize::try_from(*place).ok().and_then(|place| has_row.get_mut(place)) {
+                    *has_row = true;
+                }
+            }
+        }
+        Ok(self.offsets.iter().zip(has_row).filter(|(_, has_row)| !has_row).map(|(&offset, _)| offset).collect())
+    }
 }
 
 /// What could be read of a run.
@@ -251,7 +276,7 @@ impl ForeignCleaner {
         let rejects = with_places(&cleaned.rejects, |row| places.get(row).copied()).map_err(arrange)?;
         let rejects = concat_batches(rejects.schema_ref(), [&rejects, &unread]).map_err(arrange)?;
         let clean = with_places(&cleaned.clean, |row| places.get(row).copied()).map_err(arrange)?;
-        let record = |at: TopicPartition, batch: &RecordBatch| -> Result<Record, ArrowError> {
+        let record = |at: TopicPartition, batch: &RecordBatch, tally| -> Result<Record, ArrowError> {
             let (batch, offsets) = self.located(at, batch, run)?;
             let times = self.event_time.as_deref().and_then(|name| batch.column_by_name(name)).and_then(time_range);
             let first = run.offsets.first().copied().unwrap_or_default();
@@ -271,10 +296,20 @@ impl ForeignCleaner {
                 schema: None,
             };
             let timestamp_micros = run.times.first().copied().unwrap_or_default();
-            let value = Value::Rows { batch, offsets, end };
+            let value = Value::Rows { batch, offsets, end, tally };
             Ok(Record { at, offset: Offset(first), timestamp_micros, header, value })
         };
-        Ok([record(at, &clean).map_err(arrange)?, record(at.rejects(), &rejects).map_err(arrange)?])
+        let all: Arc<[u64]> = Arc::from(run.offsets.as_slice());
+        let filtered = run.without(&[&clean, &rejects]).map_err(arrange)?;
+        if filtered.len() as u64 != cleaned.filtered {
+            let (known, counted) = (filtered.len(), cleaned.filtered);
+            return Err(failed(format!(
+                "{known} records became neither rows nor rejects, and the filter left out {counted}"
+            )));
+        }
+        let tally = Tally { all, filtered };
+        let rejected = record(at.rejects(), &rejects, Tally::default()).map_err(arrange)?;
+        Ok([record(at, &clean, tally).map_err(arrange)?, rejected])
     }
 
     fn file(&self, at: TopicPartition) -> String {
@@ -386,34 +421,41 @@ mod tests {
     fn cleaner() -> ForeignCleaner {
         let text = "[pipeline]\nname = \"orders\"\n[clean.columns]\nid = { type = \"int64\", from = [\"ID\"] }\namount = { type = \
                     \"decimal(10,2)\" }\n[clean.rules]\namount = { column = \"amount\", check = { range = { min = 0 } }, action = \
-                    \"reject\" }\n[stream]\nformat = \"json\"\n[stream.kafka]\nbrokers = \"127.0.0.1:9092\"\nforeign = true\n";
+                    \"reject\" }\n[clean.filter]\nkeep = \"id IS NULL OR id < 100\"\n[stream]\nformat = \"json\"\n[stream.kafka]\nbrokers = \"127.0.0.1:9092\"\nforeign = true\n";
         let config = Config::parse(text, std::path::Path::new("/p/pipeline.toml"), &|_| None).unwrap();
         ForeignCleaner::new(&config, "orders").unwrap()
     }
 
     #[test]
     fn each_record_is_a_row_or_a_reject_with_its_offset() {
-        let values: [Option<&[u8]>; 6] = [
+        let values: [Option<&[u8]>; 7] = [
             Some(br#"{"ID": 1, "amount": 2.5, "more": [1]}"#),
             Some(b"no json"),
             Some(br#"{"id": "2", "amount": -1}"#),
             None,
             Some(br#"{"id": "x", "amount": "3.00"}"#),
             Some(br#"{"amount": null, "id": 5}"#),
+            Some(br#"{"id": 101, "amount": "-1"}"#),
         ];
         let run = Run {
-            offsets: vec![10, 11, 15, 16, 17, 30],
-            times: (1..7).collect(),
+            offsets: vec![10, 11, 15, 16, 17, 30, 31],
+            times: (1..8).collect(),
             values: values.iter().map(|value| value.map(<[u8]>::to_vec)).collect(),
         };
         let at = TopicPartition { topic: Topic::Rows, partition: 1 };
-        let [clean, rejects] = cleaner().records(at, &run, StreamId(Uuid::nil())).unwrap();
+        let [clean, rejects] = cleaner().records(at, &run, StreamId(uuid::Uuid::nil())).unwrap();
         let offsets = |record: &Record| match &record.value {
             Value::Rows { offsets, end, .. } => (offsets.to_vec(), end.0),
             Value::Arrow(_) | Value::Batch(_) => panic!("rows are wanted"),
         };
-        assert_eq!(offsets(&clean), (vec![10, 30], 31));
-        assert_eq!(offsets(&rejects), (vec![11, 15, 16, 17], 31));
+        assert_eq!(offsets(&clean), (vec![10, 30], 32));
+        assert_eq!(offsets(&rejects), (vec![11, 15, 16, 17], 32));
+        let tally = |record: &Record| match &record.value {
+            Value::Rows { tally, .. } => (tally.all.to_vec(), tally.filtered.to_vec()),
+            Value::Arrow(_) => panic!("rows are wanted"),
+        };
+        assert_eq!(tally(&clean), (run.offsets.clone(), vec![31]));
+        assert_eq!(tally(&rejects), (Vec::new(), Vec::new()));
         assert_eq!((clean.at, rejects.at), (at, at.rejects()));
         let rejects = rejects.batch().unwrap();
         let rules = arrow::util::display::array_value_to_string(rejects.column_by_name("rules").unwrap(), 0).unwrap();

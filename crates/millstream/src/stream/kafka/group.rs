@@ -53,9 +53,8 @@ impl Membership {
             .set("auto.offset.reset", "latest")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("max.poll.interval.ms", "300000");
-        let consumer: BaseConsumer<GroupContext> = config
-            .create_with_context(context)
-            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
+        let consumer: BaseConsumer<GroupContext> =
+            config.create_with_context(context).map_err(|error| settings.unusable(&error))?;
         let names = &settings.names;
         let topics = [names.rows.as_str(), names.rejects.as_str()];
         let received = if settings.kafka.foreign { &topics[..1] } else { &topics };
@@ -94,8 +93,9 @@ impl Membership {
         while !self.ended.load(Ordering::Relaxed) {
             match self.consumer.poll(POLL) {
                 Some(Err(error)) if Kind::of(&error) == Kind::Right => {
-                    let operation = format!("join the group `{}`", self.client.settings.kafka.group);
-                    return Err(KafkaLogError::NotPermitted { operation, reason: error.to_string() });
+                    let group = &self.client.settings.kafka.group;
+                    let right = format!("Read on the group `{group}`");
+                    return Err(self.client.not_permitted(format!("join the group `{group}`"), right, &error));
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     let source = KafkaError::MessageConsumptionFatal(code);

@@ -1,5 +1,6 @@
 //! Whether Kafka can be reached: what the clients hear, kept for messages and status.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_core::status::MessageLevel;
@@ -32,6 +33,8 @@ struct Inner {
     heard: Option<String>,
     /// Whether people know of the trouble.
     is_told: bool,
+    /// What is odd and was told.
+    odd: BTreeSet<String>,
 }
 
 impl Health {
@@ -83,6 +86,14 @@ impl Health {
     pub(super) fn odd(&self, text: String) {
         warn!(text, "odd, and no reason to stop");
         (self.tell)(MessageLevel::Warn, text);
+    }
+
+    /// As [`Self::odd`], once for each text.
+    pub(super) fn odd_once(&self, text: String) {
+        let is_new = self.lock().odd.insert(text.clone());
+        if is_new {
+            self.odd(text);
+        }
     }
 
     /// What keeps Kafka from working at the moment.

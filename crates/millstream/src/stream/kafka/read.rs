@@ -24,7 +24,7 @@ use super::progress::{Progress, partition};
 use super::scan::damaged;
 use super::settings::{CALL_TIMEOUT, Settings};
 use super::write::HEADER;
-use crate::stream::{LogError, Record, Value};
+use crate::stream::{LogError, Record, Tally, Value};
 
 /// How long a read waits for the first record.
 const WAIT: Duration = Duration::from_millis(200);
@@ -39,7 +39,8 @@ const SCHEMA_PAUSE: Duration = Duration::from_millis(50);
 /// How long no record may have come for the end to be reached.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How long a topic may be unknown before that is believed: a broker that starts does not know its topics yet.
+/// How long a topic may be unknown before that is believed where the broker does not tell it plainly: one that starts does not know
+/// its topics yet.
 const NO_TOPIC_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A consumer whose partitions and offsets its caller decides.
@@ -157,6 +158,10 @@ impl Reader {
         if bytes == 0 {
             self.quiet_since.get_or_insert_with(Instant::now);
             self.look_after_trouble();
+            if self.client.is_time_to_look() {
+                // Silence is all that is heard of a topic that was deleted.
+                self.client.check_topics()?;
+            }
         } else {
             self.quiet_since = None;
         }
@@ -205,14 +210,10 @@ impl Reader {
             Kind::NoOffset => self.find_offsets()?,
             Kind::NoTopic => {
                 let since = *self.no_topic_since.get_or_insert_with(Instant::now);
+                self.client.check_topics()?;
                 self.client.health.bad(&error.to_string());
                 if since.elapsed() > NO_TOPIC_PATIENCE {
-                    return Err(KafkaLogError::Topic {
-                        topic: self.client.settings.names.rows.clone(),
-                        problem: "is gone, or a topic beside it: it was deleted while it was read. What the archive holds is safe; to \
-                                  start over name another `stream.topic` and another `archive.path`"
-                            .to_owned(),
-                    });
+                    return Err(self.client.gone(&self.client.settings.names.rows));
                 }
             }
             Kind::Login => {
@@ -220,8 +221,7 @@ impl Reader {
                 return Err(KafkaLogError::Login { brokers: self.client.settings.brokers(), reason });
             }
             Kind::Right => {
-                let operation = format!("read the topic `{}`", self.client.settings.names.rows);
-                return Err(KafkaLogError::NotPermitted { operation, reason: error.to_string() });
+                return Err(self.client.not_readable(&self.client.settings.names.rows, error));
             }
         }
         Ok(())
@@ -252,11 +252,6 @@ impl Reader {
         self.assign_at(&from)
     }
 
-    /// Id of the cluster.
-    pub(super) fn cluster_id(&self) -> Option<String> {
-        self.consumer.client().fetch_cluster_id(CALL_TIMEOUT)
-    }
-
     /// Lowest offset of a partition, and the one behind its last.
     fn watermarks(&self, at: TopicPartition) -> Result<(Offset, Offset), KafkaLogError> {
         let topic = self.client.settings.names.of(at.topic);
@@ -264,6 +259,14 @@ impl Reader {
         let (low, high) = found.map_err(|error| self.failed(&format!("look at the topic `{topic}`"), error))?;
         let offset = |number| Offset(u64::try_from(number).unwrap_or_default());
         Ok((offset(low), offset(high)))
+    }
+
+    /// As [`Self::watermarks`], of several.
+    pub(super) fn all_watermarks(
+        &self,
+        partitions: impl Iterator<Item = TopicPartition>,
+    ) -> Result<BTreeMap<TopicPartition, (Offset, Offset)>, KafkaLogError> {
+        partitions.map(|at| Ok((at, self.watermarks(at)?))).collect()
     }
 
     /// While Kafka was not to be reached, silence says nothing: ask.
@@ -337,8 +340,24 @@ pub(super) fn all_watermarks(
     client: &Arc<Client>,
     partitions: impl Iterator<Item = TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, (Offset, Offset)>, KafkaLogError> {
-    let reader = Reader::open(client)?;
-    partitions.map(|at| Ok((at, reader.watermarks(at)?))).collect()
+    Reader::open(client)?.all_watermarks(partitions)
+}
+
+/// What the group knows to be archived; nothing where it cannot be asked.
+pub(super) fn noted(client: &Arc<Client>, partitions: impl Iterator<Item = TopicPartition>) -> Offsets {
+    let asked = Reader::open(client).ok().and_then(|reader| {
+        let all: Offsets = partitions.map(|at| (at, Offset::default())).collect();
+        let list = list(&client.settings, &all).ok()?;
+        reader.consumer.committed_offsets(list, CALL_TIMEOUT).ok()
+    });
+    let mut noted = Offsets::new();
+    for element in asked.iter().flat_map(TopicPartitionList::elements) {
+        let at = client.settings.names.at(element.topic(), element.partition());
+        if let (Some(at), KafkaOffset::Offset(offset)) = (at, element.offset()) {
+            noted.insert(at, Offset(u64::try_from(offset).unwrap_or_default()));
+        }
+    }
+    noted
 }
 
 /// The facts of a message; none when it is not one of ours.
@@ -436,7 +455,8 @@ impl Group {
             return Err(bad("a row that cannot be read"));
         }
         let end = Offset(self.offsets.last().copied().unwrap_or_default()).next();
-        let value = Value::Rows { batch: decoded.batch, offsets: Arc::from(self.offsets.as_slice()), end };
+        let offsets = Arc::from(self.offsets.as_slice());
+        let value = Value::Rows { batch: decoded.batch, offsets, end, tally: Tally::default() };
         let offset = Offset(self.offsets[0]);
         Ok(Record { at: self.at, offset, timestamp_micros: self.timestamp_micros, header: self.header, value })
     }

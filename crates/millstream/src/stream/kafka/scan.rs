@@ -53,7 +53,7 @@ pub(super) fn scan(
                 open.retain(|&other| other != partition);
             }
             Some(Err(error)) if Kind::of(&error) == Kind::Right => {
-                return Err(KafkaLogError::NotPermitted { operation: operation(), reason: error.to_string() });
+                return Err(client.not_readable(topic, &error));
             }
             Some(Err(error)) if Kind::of(&error) != Kind::Passing => return Err(failed(error)),
             Some(Err(_)) | None => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use millstream_core::config::{Config, Format, Kafka, SaslMechanism, SecretSource};
 use millstream_core::ids::{Topic, TopicPartition};
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use super::error::KafkaLogError;
 use crate::secret::{self, Unreadable};
@@ -89,6 +90,37 @@ impl Settings {
     /// Address as in the pipeline file.
     pub(super) fn brokers(&self) -> String {
         self.kafka.brokers.clone()
+    }
+
+    /// Whom Kafka takes us for, in words.
+    pub(super) fn principal(&self) -> String {
+        let certificate = self.kafka.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        match (&self.kafka.sasl, certificate) {
+            (Some(sasl), _) => format!("user `{}`", sasl.username),
+            (None, Some(certificate)) => format!("the user of the certificate `{}`", certificate.display()),
+            (None, None) => "users without login".to_owned(),
+        }
+    }
+
+    /// That a client cannot be made.
+    pub(super) fn unusable(&self, error: &KafkaError) -> KafkaLogError {
+        let text = error.to_string();
+        let tls = self.kafka.tls.as_ref();
+        let key = tls.and_then(|tls| tls.key.as_ref()).filter(|_| text.contains("ssl.key"));
+        let reason = match (key, tls.is_some_and(|tls| tls.key_password.is_some())) {
+            (Some(key), true) => {
+                format!(
+                    "the key `{}` cannot be opened: is `stream.kafka.tls.key_password` right? ({text})",
+                    key.display()
+                )
+            }
+            (Some(key), false) => format!(
+                "the key `{}` cannot be opened: if it is encrypted, set `stream.kafka.tls.key_password` ({text})",
+                key.display()
+            ),
+            (None, _) => text,
+        };
+        KafkaLogError::Settings { reason }
     }
 
     /// A client that asks and administrates.

@@ -138,13 +138,14 @@ fn check_place(progress: &Progress, id: PublisherId, instance: &str) -> Result<(
     if found == Some(instance) { Ok(()) } else { Err(KafkaLogError::TakenOver { index: id.index, count: id.count }) }
 }
 
-/// Makes the stream for one who does not publish, if there is none.
-pub(super) fn make(client: &Arc<Client>) -> Result<Layout, KafkaLogError> {
+/// Makes the stream if there is none, for so many publishers; whoever does not publish takes any number. Nobody who publishes
+/// is disturbed.
+pub(super) fn make(client: &Arc<Client>, publishers: Option<u32>) -> Result<Layout, KafkaLogError> {
     for _ in 0..TRIES {
         if let Some(layout) = Progress::read(client)?.layout {
             return Ok(layout);
         }
-        match settle(client, None) {
+        match settle(client, publishers) {
             Err(KafkaLogError::Fenced { .. } | KafkaLogError::Aborted { .. }) => stand_back(),
             ended => return ended,
         }

@@ -43,7 +43,7 @@ pub(super) async fn prepare(client: &Arc<Client>, may_make: bool) -> Result<Vec<
         return Err(KafkaLogError::Topic { topic: first.name.clone(), problem }.into());
     }
     if !missing.is_empty() {
-        create(settings, &admin, &missing).await?;
+        create(client, &admin, &missing).await?;
         // Brokers learn of new topics one after the other.
         for _ in 0..LOOKS {
             partitions = look(client).await?;
@@ -56,7 +56,14 @@ pub(super) async fn prepare(client: &Arc<Client>, may_make: bool) -> Result<Vec<
     for topic in &wanted {
         check_partitions(topic, partitions.get(&topic.name).copied())?;
     }
-    check_settings(settings, &admin, &wanted).await
+    let odd = check_settings(settings, &admin, &wanted).await?;
+    let client = Arc::clone(client);
+    super::blocking(move || {
+        let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
+        Ok(client.keep_topics(&names)?)
+    })
+    .await?;
+    Ok(odd)
 }
 
 fn wanted(settings: &Settings) -> Vec<Wanted> {
@@ -106,7 +113,8 @@ async fn look(client: &Arc<Client>) -> Result<HashMap<String, usize>, LogError> 
     .await
 }
 
-async fn create(settings: &Settings, admin: &AdminClient<Context>, missing: &[&Wanted]) -> Result<(), LogError> {
+async fn create(client: &Client, admin: &AdminClient<Context>, missing: &[&Wanted]) -> Result<(), LogError> {
+    let settings = &client.settings;
     let replication = settings.kafka.replication.map_or(-1, i32::from);
     let in_sync = settings.kafka.min_insync_replicas.map(|replicas| replicas.to_string());
     let topics: Vec<NewTopic<'_>> = missing
@@ -124,19 +132,16 @@ async fn create(settings: &Settings, admin: &AdminClient<Context>, missing: &[&W
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT)).request_timeout(Some(2 * CALL_TIMEOUT));
-    let failed = |source| KafkaLogError::Operation {
-        operation: "make the topics".to_owned(),
-        brokers: settings.brokers(),
-        source: Box::new(source),
-    };
+    let failed = |source| client.failed("make the topics", source);
     for result in admin.create_topics(&topics, &options).await.map_err(failed)? {
         match result {
             Ok(topic) => info!(topic, "topic made"),
             // Another process was faster.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) if Kind::of_code(code) == Kind::Right => {
-                let operation = format!("make the topic `{topic}`");
-                return Err(KafkaLogError::NotPermitted { operation, reason: code.to_string() }.into());
+                // Topics that must not even be described look as if they were not there.
+                let right = format!("Create on the topic `{topic}` (if it is there already: Describe)");
+                return Err(client.not_permitted(format!("make the topic `{topic}`"), right, &code).into());
             }
             Err((topic, code)) => {
                 let problem = format!(
@@ -186,6 +191,13 @@ async fn check_settings(
     for (topic, result) in wanted.iter().zip(results) {
         match result {
             Ok(found) => odd.extend(check_topic(settings, topic, &found)?),
+            Err(code) if Kind::of_code(code) == Kind::Right => odd.push(format!(
+                "the settings of the Kafka topic `{}` are not checked, for {} lacks DescribeConfigs on it: see to it that it has \
+                 `cleanup.policy={}` and `max.message.bytes` above `stream.max_record_bytes`, or give that right",
+                topic.name,
+                settings.principal(),
+                if topic.is_compacted { "compact" } else { "delete` and `retention.ms=-1" }
+            )),
             Err(code) => {
                 warn!(topic = topic.name, %code, "the settings of a topic cannot be read; they are not checked");
             }

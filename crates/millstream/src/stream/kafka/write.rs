@@ -51,6 +51,8 @@ pub(super) enum Step {
 pub(super) struct Writer {
     producer: BaseProducer<WriterContext>,
     client: Arc<Client>,
+    /// Its transactional id.
+    id: String,
 }
 
 impl Writer {
@@ -62,8 +64,8 @@ impl Writer {
             .settings
             .producer(id)
             .create_with_context(context)
-            .map_err(|error| KafkaLogError::Settings { reason: error.to_string() })?;
-        let writer = Self { producer, client: Arc::clone(client) };
+            .map_err(|error| client.settings.unusable(&error))?;
+        let writer = Self { producer, client: Arc::clone(client), id: id.to_owned() };
         for _ in 0..INIT_TRIES {
             match writer.producer.init_transactions(CALL_TIMEOUT) {
                 Ok(()) => {
@@ -239,8 +241,8 @@ impl Writer {
         let failed = self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let Failed { topic, code, bytes } = failed;
         if Kind::of_code(code) == Kind::Right {
-            let operation = format!("write to the topic `{topic}`");
-            return Some(KafkaLogError::NotPermitted { operation, reason: code.to_string() });
+            let right = format!("Write on the topic `{topic}`");
+            return Some(self.client.not_permitted(format!("write to the topic `{topic}`"), right, &code));
         }
         let is_too_large =
             matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge);
@@ -275,7 +277,15 @@ impl Writer {
         };
         match Kind::of(&source) {
             Kind::Fenced => KafkaLogError::Fenced { reason: reason(&source) },
-            Kind::Right => KafkaLogError::NotPermitted { operation: operation.to_owned(), reason: reason(&source) },
+            Kind::Right => {
+                let is_id = source.rdkafka_error_code() == Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed);
+                let right = if is_id {
+                    format!("Write on the transactional id `{}`", self.id)
+                } else {
+                    format!("Write on the topics that begin with `{}`", self.client.settings.names.rows)
+                };
+                self.client.not_permitted(operation, right, &reason(&source))
+            }
             Kind::Login => KafkaLogError::Login {
                 brokers: self.client.settings.brokers(),
                 reason: self.client.health.heard(&source.to_string()),
