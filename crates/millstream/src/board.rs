@@ -424,6 +424,7 @@ impl Board {
             filtered: outcomes.filtered,
             late: outcomes.late,
             dedup_keys: inner.dedup_keys,
+            splits: self.gauges.splits(),
         }
     }
 
