@@ -102,11 +102,7 @@ impl Queries {
 
     /// Runs one statement that only reads; at most `limit` rows come back (and never more than `limits.query_rows`).
     pub(crate) async fn run(&self, sql: &str, limit: usize) -> Result<QueryResult, QueryError> {
-        if !self.is_whole {
-            return Err(QueryError::Refused(
-                "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`".to_owned(),
-            ));
-        }
+        self.check_whole()?;
         let limit = limit.min(self.config.limits.query_rows.get());
         let timeout = self.config.limits.query_timeout;
         let this = self.clone();
@@ -116,6 +112,16 @@ impl Queries {
             tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
         })
         .await
+    }
+
+    /// Refuses where rows would be missing.
+    fn check_whole(&self) -> Result<(), QueryError> {
+        if self.is_whole {
+            return Ok(());
+        }
+        Err(QueryError::Refused(
+            "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`".to_owned(),
+        ))
     }
 
     /// The newest `limit` rows of `live`, newest first (for the page; not a full scan).
