@@ -10,7 +10,7 @@ from pathlib import Path
 from program import EXAMPLE, ROOT, adapt, address, start, tail
 
 SETTINGS = {
-    "source.pace": '"6000 rows/s"',
+    "source.pace": '"3000 rows/s"',
     "stream.batch_rows": "300",
     "archive.commit_interval": '"1s"',
     "server.http": '"127.0.0.1:0"',

@@ -37,10 +37,11 @@ async function main() {
     await until("the page is connected", async () => (await page.getAttribute("[data-connection]", "data-connection")) === "live");
     await until("a row is in the live table", async () => (await api("/api/status")).table.rows > 0);
     console.log(`stages: ${await stageCounts(page, api)}`);
-    console.log(`drawers: ${await stageDrawers(page, api)}`);
     await open(page, "/live");
     console.log(`newest rows: ${await newestRows(page)}`);
     console.log(`live: ${await live(page, api)}`);
+    await open(page, "/flow");
+    console.log(`drawers: ${await stageDrawers(page, api)}`);
     await open(page, "/views");
     console.log(`views: ${await drawnViews(page, api)}`);
     await open(page, "/flow");

@@ -145,10 +145,7 @@ impl Queries {
 
     /// Runs one statement that only reads, and hands its rows on as they come. Cancel safe as [`Self::run`].
     pub(crate) async fn run_into<T: Take>(&self, sql: &str, mut taker: T) -> Result<T, QueryError> {
-        if !self.is_whole {
-            let text = "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`";
-            return Err(QueryError::refused(text.to_owned()));
-        }
+        self.check_whole()?;
         let timeout = self.config.limits.query_timeout;
         let this = self.clone();
         let sql = sql.to_owned();
@@ -177,6 +174,16 @@ impl Queries {
             most_rows: self.config.limits.query_rows.get() as u64,
             most_seconds: self.config.limits.query_timeout.as_secs_f64(),
         }
+    }
+
+    /// Refuses where rows would be missing.
+    fn check_whole(&self) -> Result<(), QueryError> {
+        if self.is_whole {
+            return Ok(());
+        }
+        Err(QueryError::refused(
+            "this process does not receive every partition, so rows would be missing: ask the one of `millstream serve`".to_owned(),
+        ))
     }
 
     /// The newest `limit` rows of `live`, newest first (for the page; not a full scan).

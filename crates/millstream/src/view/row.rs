@@ -85,6 +85,7 @@ pub(crate) struct Traced {
 impl Queries {
     /// Looks for a row by its name.
     pub(crate) async fn trace(&self, file: &str, row: u64) -> Result<Traced, QueryError> {
+        self.check_whole()?;
         let timeout = self.config.limits.query_timeout;
         let this = self.clone();
         let file = file.to_owned();
