@@ -92,7 +92,9 @@ pub(super) async fn row(
     };
     let (columns, values) = match &traced.batch {
         Some(batch) => {
-            let failed = |error: arrow::error::ArrowError| ApiError::internal(format!("bringing the row to plain types: {error}"));
+            let failed = |error: arrow::error::ArrowError| {
+                ApiError::internal(format!("bringing the row to plain types: {error}"))
+            };
             (heads(&batch.schema()), rows(batch).map_err(failed)?.into_iter().next().unwrap_or_default())
         }
         None => (Vec::new(), Vec::new()),

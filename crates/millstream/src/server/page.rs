@@ -46,11 +46,8 @@ fn serve(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     let cache = if name.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let twin = accepts_gzip(headers).then(|| Dist::get(&format!("{name}.gz"))).flatten();
     let is_compressed = twin.is_some();
-    let told = [
-        (header::CONTENT_TYPE, content_type(name)),
-        (header::CACHE_CONTROL, cache),
-        (header::VARY, "accept-encoding"),
-    ];
+    let told =
+        [(header::CONTENT_TYPE, content_type(name)), (header::CACHE_CONTROL, cache), (header::VARY, "accept-encoding")];
     let mut response = (told, twin.unwrap_or(file).data).into_response();
     if is_compressed {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
