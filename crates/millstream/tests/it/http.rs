@@ -245,6 +245,9 @@ fn every_answer_has_the_security_headers() {
     }
 }
 
+/// What the build of the page makes beside its first file.
+const TWIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dashboard/dist/index.html.gz");
+
 #[test]
 fn the_page_is_served_for_paths_of_its_own_or_tells_how_to_build_it() {
     let (_pipeline, run) = archived(1, "");
@@ -256,6 +259,9 @@ fn the_page_is_served_for_paths_of_its_own_or_tells_how_to_build_it() {
             assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-cache")), "{path}");
             assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
             assert_eq!(answer.header("content-encoding"), None);
+            if !std::path::Path::new(TWIN).exists() {
+                continue;
+            }
             let headers = [("Host", run.host()), ("Accept-Encoding", "br, gzip;q=0.8")];
             let small = request(&run, "GET", path, &headers, "");
             assert_eq!(
