@@ -444,6 +444,11 @@ class Secured(unittest.TestCase):
         for made in client.create_acls(bindings, request_timeout=REQUEST_SECONDS).values():
             made.result(REQUEST_SECONDS)
 
+        def hold() -> bool:
+            return len(client.describe_acls(old, request_timeout=REQUEST_SECONDS).result(REQUEST_SECONDS)) == len(bindings)
+
+        wait_until(hold, SECONDS, "the broker knows the rights")
+
     def test_a_wrong_password_of_the_key_is_told(self):
         tls = {
             "ca": self.cluster.ca,

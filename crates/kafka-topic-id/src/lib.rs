@@ -85,8 +85,10 @@ impl Request {
     #[expect(unsafe_code, reason = "calls of librdkafka")]
     fn new<C: ClientContext>(client: &Client<C>, names: &[CString], timeout: Duration) -> Option<Self> {
         let native = client.native_ptr();
-        // SAFETY: the client lives as long as its borrow, and a queue that was made is given back by `destroy`.
-        let queue = unsafe { Owned::new(bindings::rd_kafka_queue_new(native), bindings::rd_kafka_queue_destroy)? };
+        // SAFETY: the client lives as long as its borrow.
+        let queue = unsafe { bindings::rd_kafka_queue_new(native) };
+        // SAFETY: a queue that was made is given back by `destroy`.
+        let queue = unsafe { Owned::new(queue, bindings::rd_kafka_queue_destroy)? };
         let operation = RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         // SAFETY: as for the queue.
         let options = unsafe { bindings::rd_kafka_AdminOptions_new(native, operation) };
@@ -169,10 +171,12 @@ fn state(topic: *const bindings::rd_kafka_TopicDescription_t) -> TopicState {
     if !error.is_null() {
         // SAFETY: the error is a part of the description.
         let code = unsafe { bindings::rd_kafka_error_code(error) };
-        match RDKafkaErrorCode::from(code) {
-            RDKafkaErrorCode::NoError => {}
-            code if code == RDKafkaErrorCode::UnknownTopicOrPartition => return TopicState::Gone,
-            code => return TopicState::Unknown(code),
+        let code = RDKafkaErrorCode::from(code);
+        if code == RDKafkaErrorCode::UnknownTopicOrPartition {
+            return TopicState::Gone;
+        }
+        if code != RDKafkaErrorCode::NoError {
+            return TopicState::Unknown(code);
         }
     }
     // SAFETY: the description is in an answer that the caller holds.
