@@ -87,6 +87,8 @@ TEST = [
     Step("page", "the page's own tests", ["npm", "test", "--silent"], vitest_counts, DASHBOARD),
     Step("sync", "appends are on disk before they are acknowledged", python("tests/sync_test.py"), unittest_counts, only_on="linux"),
     Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
+    Step("upkeep", "the archive looks after itself", python("tests/upkeep_test.py"), unittest_counts),
+    Step("disk", "disks that fill up", python("tests/disk_test.py"), unittest_counts, only_on="linux"),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
     Step("kafka-readers", "other programs read the topics meanwhile", python("tests/kafka_consumer_test.py"), unittest_counts),

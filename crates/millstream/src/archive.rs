@@ -7,6 +7,7 @@ pub(crate) mod commit;
 pub(crate) mod follow;
 pub(crate) mod run;
 pub(crate) mod stage;
+pub(crate) mod upkeep;
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -18,17 +19,23 @@ use deltalake::kernel::{Action, StructField};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
-use millstream_core::config::PartitionBy;
+use millstream_core::config::{PartitionBy, Upkeep};
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
 use millstream_core::status::ArchiveVersion;
+use tracing::debug;
 use url::Url;
 
+use crate::chain::chain;
 use crate::clock::rfc3339;
+use crate::disk;
 use crate::table::Seqs;
 
 /// Table property that holds the stream id.
 const STREAM_PROPERTY: &str = "millstream.streamId";
+
+/// How often a table that cannot be opened is opened once more at once.
+const LOADS: u32 = 2;
 
 /// Column that the tables are partitioned by.
 pub(crate) const PARTITION_COLUMN: &str = "_partition";
@@ -59,6 +66,19 @@ pub(crate) enum ArchiveError {
         table: String,
         /// Why.
         source: Box<DeltaTableError>,
+    },
+    /// There is too little room for files of the table.
+    #[error("cannot write to the archive table for now")]
+    Full(#[from] crate::disk::Full),
+    /// A data file of the table could not be read.
+    #[error("cannot read the file `{file}` of the archive table `{table}`")]
+    ReadFile {
+        /// The table.
+        table: String,
+        /// The file, relative to it.
+        file: String,
+        /// Why.
+        source: parquet::errors::ParquetError,
     },
     /// Work on files ended by a panic.
     #[error("work on files of the archive ended by a panic")]
@@ -171,6 +191,7 @@ pub(crate) struct ArchiveTable {
     is_shared: bool,
     /// The rules of a topic that another program writes: it is cleaned while it is received.
     rules: Option<u64>,
+    upkeep: Upkeep,
 }
 
 /// A version of a table, ready for queries.
@@ -178,8 +199,10 @@ pub(crate) struct ArchiveTable {
 pub(crate) struct ArchivedTable {
     /// Delta version.
     pub(crate) version: u64,
-    /// Rows, by the table's own counter.
+    /// Rows that it ever got, by the table's own counter.
     pub(crate) rows: u64,
+    /// Those of them that were deleted because they were past their retention.
+    pub(crate) expired: u64,
     /// Live files.
     pub(crate) files: u64,
     /// Their size, bytes.
@@ -205,8 +228,10 @@ pub(crate) struct Loaded {
     pub(crate) offsets: Offsets,
     /// Seqs that are due next.
     pub(crate) seqs: Seqs,
-    /// Rows that it holds, by its own counter.
+    /// Rows that it ever got, by its own counter.
     pub(crate) rows: u64,
+    /// Those of them that were deleted because they were past their retention.
+    pub(crate) expired: u64,
     /// Publishers whose records it may hold: those with numbers below.
     pub(crate) publishers: u32,
     /// Rules of the commit that brought the last offsets; 0 where they do not matter.
@@ -232,6 +257,8 @@ pub(crate) struct ArchiveSettings {
     pub(crate) is_shared: bool,
     /// Hash of the rules, for a topic that another program writes.
     pub(crate) rules: Option<u64>,
+    /// How it looks after itself.
+    pub(crate) upkeep: Upkeep,
 }
 
 impl ArchiveTable {
@@ -251,11 +278,25 @@ impl ArchiveTable {
             event_time: settings.event_time.clone(),
             is_shared: settings.is_shared,
             rules: settings.rules,
+            upkeep: settings.upkeep,
         })
     }
 
     /// Opens the table anew, at its newest version; none when it does not exist.
     pub(crate) async fn load(&self) -> Result<Option<Loaded>, ArchiveError> {
+        for _ in 0..LOADS {
+            match self.load_once().await {
+                // Between listing the log and reading it, what was listed may have been cleaned away: there is a newer checkpoint.
+                Err(ArchiveError::Delta { source, .. }) => {
+                    debug!(table = %self.name(), error = chain(&source), "the table is opened once more");
+                }
+                loaded => return loaded,
+            }
+        }
+        self.load_once().await
+    }
+
+    async fn load_once(&self) -> Result<Option<Loaded>, ArchiveError> {
         let builder = DeltaTableBuilder::from_url(self.url.clone()).map_err(self.delta("open"))?;
         let mut table = builder.build().map_err(self.delta("open"))?;
         if !table.verify_deltatable_existence().await.map_err(self.delta("look for"))? {
@@ -296,16 +337,16 @@ impl ArchiveTable {
         }
         let rows = version(self.rows_id()).await?;
         let rules = version(self.rules_id()).await?;
-        Ok(Loaded { table, offsets, seqs, rows, publishers, rules })
+        let expired = version(self.expired_id()).await?;
+        Ok(Loaded { table, offsets, seqs, rows, expired, publishers, rules })
     }
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
     pub(crate) async fn create(&self, columns: Vec<StructField>) -> Result<Loaded, ArchiveError> {
         let partition_columns: &[&str] = if self.partition_by == PartitionBy::None { &[] } else { &[PARTITION_COLUMN] };
-        let properties = [
-            (STREAM_PROPERTY.to_owned(), Some(self.stream.to_string())),
-            ("delta.checkpointInterval".to_owned(), Some("20".to_owned())),
-        ];
+        let stream = (STREAM_PROPERTY.to_owned(), self.stream.to_string());
+        let upkeep = upkeep::log::properties(self.upkeep.history, self.upkeep.checkpoint_versions.get());
+        let properties = upkeep.into_iter().chain([stream]).map(|(key, value)| (key, Some(value)));
         let table = CreateBuilder::new()
             .with_location(self.url.to_string())
             .with_columns(columns)
@@ -332,6 +373,7 @@ impl ArchiveTable {
         Ok(ArchivedTable {
             version,
             rows: loaded.rows,
+            expired: loaded.expired,
             files: files.num_files() as u64,
             bytes,
             offsets: loaded.offsets,
@@ -360,6 +402,17 @@ impl ArchiveTable {
             version = version.saturating_sub(1);
         }
         Ok(versions)
+    }
+
+    /// Where it is on this machine; none when it is elsewhere.
+    #[allow(clippy::unnecessary_wraps, reason = "an archive in an object store has none")]
+    fn local_folder(&self) -> Option<&Path> {
+        Some(&self.folder)
+    }
+
+    /// Whether so many bytes fit on its disk.
+    fn check_room(&self, bytes: u64) -> Result<(), ArchiveError> {
+        self.local_folder().map_or(Ok(()), |folder| disk::check(folder, bytes)).map_err(ArchiveError::from)
     }
 
     /// Name of the table, for messages.
@@ -418,6 +471,11 @@ impl ArchiveTable {
         format!("{}/rows", self.app)
     }
 
+    /// App id whose version is the number of rows that were deleted because they were past their retention.
+    fn expired_id(&self) -> String {
+        format!("{}/expired", self.app)
+    }
+
     fn delta(&self, operation: &'static str) -> impl Fn(DeltaTableError) -> ArchiveError + '_ {
         move |source| ArchiveError::Delta { operation, table: self.name(), source: Box::new(source) }
     }
@@ -461,6 +519,8 @@ pub(crate) struct Staged {
     pub(crate) rows: u64,
     /// Their size, bytes.
     pub(crate) bytes: u64,
+    /// When writing them began, microseconds since 1970.
+    pub(crate) began_micros: i64,
 }
 
 /// The stream that an archive belongs to; none when there is no archive.

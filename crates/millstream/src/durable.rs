@@ -201,6 +201,7 @@ pub(crate) async fn open_archive(config: &Config, stream: StreamId) -> Result<Op
         event_time: config.source.event_time.clone(),
         is_shared: config.stream.kafka.is_some(),
         // A version of a transaction has 63 bits.
+        upkeep: config.archive.upkeep,
         rules: config.is_foreign().then(|| hash_of_name(&rules_hash(&config.clean)) >> 1),
     };
     let tables = [ArchiveTable::new(&settings, Topic::Rows)?, ArchiveTable::new(&settings, Topic::Rejects)?];

@@ -9,7 +9,7 @@ use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
 
 use crate::archive::ArchivedTable;
 use crate::stream::{Applied, PendingRecord, Recovered};
-use crate::table::{TableState, Window};
+use crate::table::{ArchiveState, TableState, Window};
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -28,6 +28,8 @@ pub(super) struct Books {
     rows_read: u64,
     /// What the archive's own counters say: clean rows and rejects.
     archived: [u64; 2],
+    /// Archived rows and rejects that were deleted because they were past their retention.
+    expired: u64,
 }
 
 /// Sums over all files.
@@ -75,6 +77,11 @@ impl Books {
         if *pending == [0, 0] {
             self.pending.remove(&sequence);
         }
+    }
+
+    /// What the archive's counters say of rows that were deleted.
+    pub(super) fn set_expired(&mut self, archive: &ArchiveState) {
+        self.expired = expired(archive);
     }
 
     /// An append is durable.
@@ -162,7 +169,7 @@ impl Books {
             problems.push(format!("{gaps} gaps in the log"));
         }
         files.drain(..files.len().saturating_sub(FILES));
-        Ledger { balanced: problems.is_empty(), problems, total, files }
+        Ledger { balanced: problems.is_empty(), problems, total, expired: self.expired, files }
     }
 
     fn counts(&self, file: &FileProgress) -> LedgerCounts {
@@ -205,7 +212,12 @@ pub(super) fn of_received(live: &TableState) -> Ledger {
         in_flight,
         ..LedgerCounts::default()
     };
-    Ledger { balanced: true, problems: Vec::new(), total, files: Vec::new() }
+    Ledger { balanced: true, problems: Vec::new(), total, expired: expired(&live.archive), files: Vec::new() }
+}
+
+/// Rows and rejects that were deleted because they were past their retention.
+fn expired(archive: &ArchiveState) -> u64 {
+    [&archive.rows, &archive.rejects].into_iter().flatten().map(|table| table.expired).sum()
 }
 
 fn signed(rows: u64) -> i64 {

@@ -20,9 +20,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention, Value,
+    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention,
+    Trouble, Value,
 };
 use crate::clock::now_micros;
+use crate::disk;
 use crate::failpoint;
 use crate::stream::kafka::Membership;
 
@@ -43,6 +45,8 @@ struct Inner {
     state: Keyspace,
     dedup: Keyspace,
     tails: Mutex<Tails>,
+    /// What keeps rows from being appended.
+    trouble: Mutex<Option<Trouble>>,
     appended: watch::Sender<u64>,
 }
 
@@ -91,11 +95,16 @@ impl EmbeddedLog {
 #[async_trait]
 impl Log for EmbeddedLog {
     async fn append(&self, append: Append) -> Result<Offsets, LogError> {
+        self.0.check_room(append.records.iter().map(|record| record.value.len() as u64).sum())?;
         let inner = Arc::clone(&self.0);
         blocking(move || inner.append(append)).await
     }
 
     async fn recover(&self) -> Result<Recovered, LogError> {
+        if self.0.lock_trouble().is_some() {
+            // Whoever begins anew after a full disk would find it full again.
+            self.0.check_room(0)?;
+        }
         let inner = Arc::clone(&self.0);
         blocking(move || inner.recover()).await
     }
@@ -122,6 +131,9 @@ impl Log for EmbeddedLog {
     }
 
     async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
+        if disk::check(Path::new(&self.0.folder), disk::TRIM_RESERVE_BYTES).is_err() {
+            return Ok(0);
+        }
         let inner = Arc::clone(&self.0);
         blocking(move || inner.trim(&archived, retention, now_micros())).await
     }
@@ -141,7 +153,7 @@ impl Log for EmbeddedLog {
             stream: self.0.stream,
             partitions: tails.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect(),
             disk_bytes: self.0.database.disk_space().unwrap_or_default(),
-            trouble: None,
+            trouble: self.0.lock_trouble().clone(),
         }
     }
 }
@@ -197,6 +209,7 @@ impl Inner {
             state,
             dedup,
             tails: Mutex::default(),
+            trouble: Mutex::default(),
             appended: watch::Sender::new(0),
         })
     }
@@ -204,6 +217,26 @@ impl Inner {
     fn lock_tails(&self) -> MutexGuard<'_, Tails> {
         // A panic while it was held can only have come before the batch was committed: what it holds is still true.
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
+        // It is only ever set as a whole.
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// fjall takes no more writes after one that failed, so none is begun that might.
+    fn check_room(&self, bytes: u64) -> Result<(), disk::Full> {
+        // What is appended is written twice before the first copy goes.
+        let checked = disk::check(Path::new(&self.folder), disk::LOG_RESERVE_BYTES + 2 * bytes);
+        let mut trouble = self.lock_trouble();
+        match &checked {
+            Ok(()) => *trouble = None,
+            Err(full) => {
+                let since_micros = trouble.as_ref().map_or_else(now_micros, |trouble| trouble.since_micros);
+                *trouble = Some(Trouble { since_micros, what: full.to_string() });
+            }
+        }
+        checked
     }
 
     fn read_error(&self) -> impl Fn(fjall::Error) -> LogError + '_ {
