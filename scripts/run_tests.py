@@ -89,6 +89,8 @@ TEST = [
     Step("page", "the page's own tests", ["npm", "test", "--silent"], vitest_counts, DASHBOARD),
     Step("sync", "appends are on disk before they are acknowledged", python("tests/sync_test.py"), unittest_counts, only_on="linux"),
     Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
+    Step("upkeep", "the archive looks after itself", python("tests/upkeep_test.py"), unittest_counts),
+    Step("disk", "disks that fill up", python("tests/disk_test.py"), unittest_counts, only_on="linux"),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
     Step("s3", "source and archive in a bucket whose server fails", python("tests/s3_test.py"), unittest_counts),

@@ -1,5 +1,6 @@
 """A life of the kill test: a folder with source files and random settings, from the first start to the comparison."""
 
+import os
 import random
 import shutil
 import signal
@@ -40,6 +41,7 @@ class Life:
         """Writes pipeline file and source files; returns what was chosen, in words."""
         rng, data = self.rng, self.folder / "data"
         data.mkdir(parents=True)
+        self._plant()
         every = sorted((EXAMPLE / "data").glob("*.parquet"))
         repeated = [path for path in every if "2019-01" in path.name] if rng.random() < 0.6 else []
         others = [path for path in every if path not in repeated]
@@ -70,11 +72,23 @@ class Life:
             "stream.retention": rng.choice(['"100ms"', '"1h"']),
             "archive.commit_interval": rng.choice(['"50ms"', '"200ms"', '"1s"']),
             "archive.partition_by": rng.choice(['"month"', '"none"']),
+            # Upkeep comes in every life, and files that it replaced go within it.
+            "archive.history": '"1s"',
+            "archive.checkpoint_versions": rng.choice(["2", "3"]),
+            "limits.query_timeout": '"500ms"',
             "server.http": '"127.0.0.1:0"',
         }
 
     def _write_pipeline(self, example: str, settings: dict[str, str]) -> None:
         (self.folder / "pipeline.toml").write_text(adapt(example, settings))
+
+    def _plant(self) -> None:
+        """A file of a writer that was killed long ago, which vacuum is to find."""
+        path = self._archive() / "rows" / "left.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"never committed")
+        then = time.time() - 30 * 3600
+        os.utime(path, (then, then))
 
     def _put(self, path: Path) -> None:
         """Copies a source file to its place in one step."""

@@ -19,6 +19,7 @@ mod sections;
 mod spark;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod views;
 
 use std::fmt;
@@ -38,6 +39,7 @@ use self::reader::Reader;
 use self::sections::Items;
 use self::spark::read_spark;
 pub use self::spark::{Spark, SparkMode};
+pub use self::upkeep::{Retention, RetentionBy, Upkeep};
 use crate::ids::TopicPartition;
 use crate::plan::check::{Problem, check_config};
 use crate::units;
@@ -197,7 +199,9 @@ impl Config {
             of_files: source.items.of_files,
             partition_by: archive.items.partition_by,
             archive_path: archive.items.archive_path,
+            upkeep: archive.items.upkeep,
             memory: limits.items.memory,
+            query_timeout: limits.items.query_timeout,
             http: server.items.http,
             token: server.items.token,
             spark: spark_item,
@@ -333,6 +337,9 @@ pub struct Table {
     pub retention: Duration,
     /// `max_rows`: rows past which the oldest archived ones leave; none means only memory bounds it. 1 to 10^12.
     pub max_rows: Option<NonZeroU64>,
+    /// `max_bytes`: bytes of memory past which the oldest archived rows leave; none means the table's share of `[limits] memory`,
+    /// which bounds it in any case. 64 KiB to 64 TiB.
+    pub max_bytes: Option<NonZeroU64>,
 }
 
 /// `[archive]`
@@ -345,8 +352,10 @@ pub struct Archive {
     pub partition_by: PartitionBy,
     /// `commit_interval`: longest time between commits while rows come. Default 10 s; 10 ms to 1 h.
     pub commit_interval: Duration,
-    /// `target_file_bytes`: Arrow bytes waiting for a commit at which it is made at once. Default 128 MiB; 64 KiB to 4 GiB.
-    pub target_file_bytes: u64,
+    /// `commit_bytes`: Arrow bytes waiting for a commit at which it is made at once. Default 128 MiB; 64 KiB to 4 GiB.
+    pub commit_bytes: u64,
+    /// How it looks after itself.
+    pub upkeep: Upkeep,
 }
 
 /// `partition_by`

@@ -8,7 +8,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use proptest::prelude::*;
 
 use crate::config::Config;
-use crate::record::{decode, decode_schema, encode_schema, encode_within, json};
+use crate::record::{Encoder, decode, decode_schema, encode_schema, json};
 
 /// Changes of some bytes: where (of a thousand) and to what.
 fn changes() -> impl Strategy<Value = Vec<(usize, u8)>> {
@@ -37,7 +37,7 @@ fn record() -> RecordBatch {
 proptest! {
     #[test]
     fn a_changed_record_is_an_error_or_a_batch(changes in changes(), keep in 900usize..=1000) {
-        let whole = encode_within(&record(), 1 << 20).unwrap().records.remove(0).value;
+        let whole = Encoder::default().encode_within(&record(), 1 << 20).unwrap().records.remove(0).value;
         if let Ok(batch) = decode(&changed(&whole, &changes, keep)) {
             // Whatever it holds can be looked at.
             let _ = json::encode_rows(&batch, &[]);

@@ -268,12 +268,55 @@ pub struct ArchiveStatus {
     pub bytes: u64,
     /// Rows in the table of rejects.
     pub reject_rows: u64,
+    /// Its live data files.
+    pub reject_files: u64,
+    /// Their size, bytes.
+    pub reject_bytes: u64,
+    /// Rows that were deleted because they were past `archive.retention`.
+    pub expired_rows: u64,
+    /// Rejects that were.
+    pub expired_rejects: u64,
+    /// How it looks after itself.
+    pub upkeep: UpkeepStatus,
+    /// What keeps rows from being archived at the moment.
+    pub trouble: Option<LogTrouble>,
     /// Commits that this process made.
     pub commits: u64,
     /// When the newest commit landed.
     pub last_commit_at: Option<String>,
     /// The newest versions, newest first, at most 20.
     pub versions: Vec<ArchiveVersion>,
+}
+
+/// How the archive looks after itself: both tables, since this process started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpkeepStatus {
+    /// What is under way, in words.
+    pub doing: Option<String>,
+    /// Live files that are small enough to be put together with others.
+    pub small_files: u64,
+    /// Small files that were put together.
+    pub compacted_files: u64,
+    /// What they became.
+    pub compacted_into: u64,
+    /// Their size, bytes.
+    pub compacted_bytes: u64,
+    /// When the last were.
+    pub last_compaction_at: Option<String>,
+    /// Version of the last checkpoint of the table of clean rows.
+    pub last_checkpoint_version: Option<u64>,
+    /// When the last checkpoint of either was written.
+    pub last_checkpoint_at: Option<String>,
+    /// When files that nobody can read any more were looked for last.
+    pub last_vacuum_at: Option<String>,
+    /// Such files that were removed.
+    pub removed_files: u64,
+    /// Their size, bytes.
+    pub removed_bytes: u64,
+    /// Files that were replaced and stay for the history, as of the last look.
+    pub replaced_files: u64,
+    /// Their size, bytes.
+    pub replaced_bytes: u64,
 }
 
 /// One version of the archive.
@@ -399,6 +442,8 @@ pub struct Ledger {
     pub problems: Vec<String>,
     /// Sum over the readable files.
     pub total: LedgerCounts,
+    /// Those of the delivered and rejected rows that were deleted since, because they were past `archive.retention`.
+    pub expired: u64,
     /// Files, in the order of their sequence numbers.
     pub files: Vec<FileLedger>,
 }

@@ -9,7 +9,9 @@ pub(crate) mod follow;
 pub(crate) mod foreign;
 pub(crate) mod run;
 pub(crate) mod stage;
+pub(crate) mod upkeep;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -18,21 +20,27 @@ use deltalake::kernel::{Action, StructField};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
-use millstream_core::config::{Location, PartitionBy};
+use millstream_core::config::{Location, PartitionBy, Upkeep};
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
 use millstream_core::status::ArchiveVersion;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tracing::debug;
 use url::Url;
 
 use self::foreign::OfForeign;
+use crate::chain::chain;
 use crate::clock::rfc3339;
+use crate::disk;
 use crate::store::{self, StoreError};
 use crate::table::Seqs;
 
 /// Table property that holds the stream id.
 const STREAM_PROPERTY: &str = "millstream.streamId";
+
+/// How often a table that cannot be opened is opened once more at once.
+const LOADS: u32 = 2;
 
 /// Column that the tables are partitioned by.
 pub(crate) const PARTITION_COLUMN: &str = "_partition";
@@ -80,6 +88,18 @@ pub(crate) enum ArchiveError {
     NotOurs {
         /// Where.
         table: String,
+    /// There is too little room for files of the table.
+    #[error("cannot write to the archive table for now")]
+    Full(#[from] crate::disk::Full),
+    /// A data file of the table could not be read.
+    #[error("cannot read the file `{file}` of the archive table `{table}`")]
+    ReadFile {
+        /// The table.
+        table: String,
+        /// The file, relative to it.
+        file: String,
+        /// Why.
+        source: parquet::errors::ParquetError,
     },
     /// Work on files ended by a panic.
     #[error("work on files of the archive ended by a panic")]
@@ -193,6 +213,7 @@ pub(crate) struct ArchiveTable {
     is_shared: bool,
     /// The rules of a topic that another program writes: it is cleaned while it is received.
     rules: Option<u64>,
+    upkeep: Upkeep,
 }
 
 /// A version of a table, ready for queries.
@@ -200,8 +221,10 @@ pub(crate) struct ArchiveTable {
 pub(crate) struct ArchivedTable {
     /// Delta version.
     pub(crate) version: u64,
-    /// Rows, by the table's own counter.
+    /// Rows that it ever got, by the table's own counter.
     pub(crate) rows: u64,
+    /// Those of them that were deleted because they were past their retention.
+    pub(crate) expired: u64,
     /// Live files.
     pub(crate) files: u64,
     /// Their size, bytes.
@@ -227,8 +250,10 @@ pub(crate) struct Loaded {
     pub(crate) offsets: Offsets,
     /// Seqs that are due next.
     pub(crate) seqs: Seqs,
-    /// Rows that it holds, by its own counter.
+    /// Rows that it ever got, by its own counter.
     pub(crate) rows: u64,
+    /// Those of them that were deleted because they were past their retention.
+    pub(crate) expired: u64,
     /// Publishers whose records it may hold: those with numbers below.
     pub(crate) publishers: u32,
     /// What it keeps of a topic that another program writes.
@@ -254,6 +279,8 @@ pub(crate) struct ArchiveSettings {
     pub(crate) is_shared: bool,
     /// Hash of the rules, for a topic that another program writes.
     pub(crate) rules: Option<u64>,
+    /// How it looks after itself.
+    pub(crate) upkeep: Upkeep,
 }
 
 impl ArchivedTable {
@@ -289,11 +316,25 @@ impl ArchiveTable {
             event_time: settings.event_time.clone(),
             is_shared: settings.is_shared,
             rules: settings.rules,
+            upkeep: settings.upkeep,
         })
     }
 
     /// Opens the table anew, at its newest version; none when it does not exist.
     pub(crate) async fn load(&self) -> Result<Option<Loaded>, ArchiveError> {
+        for _ in 0..LOADS {
+            match self.load_once().await {
+                // Between listing the log and reading it, what was listed may have been cleaned away: there is a newer checkpoint.
+                Err(ArchiveError::Delta { source, .. }) => {
+                    debug!(table = %self.name(), error = chain(&source), "the table is opened once more");
+                }
+                loaded => return loaded,
+            }
+        }
+        self.load_once().await
+    }
+
+    async fn load_once(&self) -> Result<Option<Loaded>, ArchiveError> {
         let mut table = builder(&self.url).map_err(self.delta("open"))?.build().map_err(self.delta("open"))?;
         if !table.verify_deltatable_existence().await.map_err(self.delta("look for"))? {
             return Ok(None);
@@ -332,16 +373,16 @@ impl ArchiveTable {
         }
         let rows = version(self.rows_id()).await?;
         let foreign = self.of_foreign(&table).await?;
-        Ok(Loaded { table, offsets, seqs, rows, publishers, foreign })
+        let expired = version(self.expired_id()).await?;
+        Ok(Loaded { table, offsets, seqs, rows, expired, publishers, foreign })
     }
 
     /// Makes the table, empty, with these columns. When another process makes it at the same moment this is an error.
     pub(crate) async fn create(&self, columns: Vec<StructField>) -> Result<Loaded, ArchiveError> {
         let partition_columns: &[&str] = if self.partition_by == PartitionBy::None { &[] } else { &[PARTITION_COLUMN] };
-        let properties = [
-            (STREAM_PROPERTY.to_owned(), Some(self.stream.to_string())),
-            ("delta.checkpointInterval".to_owned(), Some("20".to_owned())),
-        ];
+        let stream = (STREAM_PROPERTY.to_owned(), self.stream.to_string());
+        let upkeep = upkeep::log::properties(self.upkeep.history, self.upkeep.checkpoint_versions.get());
+        let properties = upkeep.into_iter().chain([stream]).map(|(key, value)| (key, Some(value)));
         let table = CreateBuilder::new()
             .with_location(self.url.to_string())
             .with_columns(columns)
@@ -368,6 +409,7 @@ impl ArchiveTable {
         Ok(ArchivedTable {
             version,
             rows: loaded.rows,
+            expired: loaded.expired,
             files: files.num_files() as u64,
             bytes,
             offsets: loaded.offsets,
@@ -398,6 +440,16 @@ impl ArchiveTable {
         Ok(versions)
     }
 
+    /// Where it is on this machine; none when it is elsewhere.
+    fn local_folder(&self) -> Option<&Path> {
+        self.location.folder()
+    }
+
+    /// Whether so many bytes fit on its disk.
+    fn check_room(&self, bytes: u64) -> Result<(), ArchiveError> {
+        self.local_folder().map_or(Ok(()), |folder| disk::check(folder, bytes)).map_err(ArchiveError::from)
+    }
+
     /// Name of the table, for messages.
     pub(crate) fn name(&self) -> String {
         self.location.to_string()
@@ -421,6 +473,11 @@ impl ArchiveTable {
     /// App id whose version is the number of rows in the table.
     fn rows_id(&self) -> String {
         format!("{}/rows", self.app)
+    }
+
+    /// App id whose version is the number of rows that were deleted because they were past their retention.
+    fn expired_id(&self) -> String {
+        format!("{}/expired", self.app)
     }
 
     fn delta(&self, operation: &'static str) -> impl Fn(DeltaTableError) -> ArchiveError + '_ {
@@ -476,6 +533,8 @@ pub(crate) struct Staged {
     pub(crate) rows: u64,
     /// Their size, bytes.
     pub(crate) bytes: u64,
+    /// When writing them began, microseconds since 1970.
+    pub(crate) began_micros: i64,
 }
 
 /// The keys of an archive in a bucket; none when it is on this machine. What does not look like ours is refused.

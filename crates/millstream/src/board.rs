@@ -8,6 +8,7 @@ pub(crate) mod gauges;
 mod ledger;
 mod rate;
 mod survey;
+mod upkeep;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +30,7 @@ use self::gauges::{Gauges, Step};
 use self::ledger::{Books, Received, newest};
 use self::rate::{Latencies, Rate};
 use self::survey::Surveyed;
+pub(crate) use self::upkeep::UpkeepNumbers;
 use crate::archive::ArchivedTable;
 use crate::clock::{now_micros, rfc3339};
 use crate::stream::{Applied, Bounds, Log, PendingRecord, Recovered};
@@ -112,6 +114,8 @@ struct Inner {
     committed: [u64; 2],
     last_commit_micros: Option<i64>,
     versions: VecDeque<ArchiveVersion>,
+    upkeep: UpkeepNumbers,
+    archive_trouble: Option<LogTrouble>,
 }
 
 impl Board {
@@ -144,6 +148,8 @@ impl Board {
             committed: [0, 0],
             last_commit_micros: None,
             versions: VecDeque::new(),
+            upkeep: UpkeepNumbers::default(),
+            archive_trouble: None,
         };
         Self {
             config,
@@ -338,6 +344,32 @@ impl Board {
         }
     }
 
+    /// Tells whether rows wait for room on the archive's disk, and why; `true` when that is new.
+    pub(crate) fn archive_waits(&self, why: Option<&str>) -> bool {
+        let before = self.lock().archive_trouble.clone();
+        match (before, why) {
+            (None, None) => return false,
+            (Some(_), None) => {
+                self.update(|inner| inner.archive_trouble = None);
+                self.message_info("there is room on the disk of the archive again: archiving goes on".to_owned());
+            }
+            (before, Some(why)) => {
+                let since = before.as_ref().map_or_else(|| rfc3339(now_micros()), |trouble| trouble.since.clone());
+                self.update(|inner| inner.archive_trouble = Some(LogTrouble { since, what: why.to_owned() }));
+                if before.is_none() {
+                    self.message_error(format!("{why}. Rows wait in the log, and none is lost"));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Upkeep of the archive did something.
+    pub(crate) fn upkeep(&self, change: impl FnOnce(&mut UpkeepNumbers)) {
+        self.update(|inner| change(&mut inner.upkeep));
+    }
+
     /// Whether all rows of a file have an outcome.
     pub(crate) fn is_finished(&self, file: &str) -> bool {
         self.lock().books.is_finished(file)
@@ -349,7 +381,9 @@ impl Board {
             let live = self.parts.get().map(|parts| parts.live.snapshot_of_state()).unwrap_or_default();
             return Received::of(&live, &self.lock().surveyed.archive).ledger();
         }
-        let inner = self.lock();
+        let archive = self.parts.get().map(|parts| parts.live.snapshot_of_state().archive).unwrap_or_default();
+        let mut inner = self.lock();
+        inner.books.set_expired(&archive);
         inner.books.ledger(inner.gaps)
     }
 
@@ -492,10 +526,16 @@ impl Board {
         ArchiveStatus {
             path: self.config.archive.path.to_string(),
             version: rows.map(|table| table.version),
-            rows: rows.map_or(0, |table| table.rows),
+            rows: rows.map_or(0, |table| table.rows.saturating_sub(table.expired)),
             files: rows.map_or(0, |table| table.files),
             bytes: rows.map_or(0, |table| table.bytes),
-            reject_rows: rejects.map_or(0, |table| table.rows),
+            reject_rows: rejects.map_or(0, |table| table.rows.saturating_sub(table.expired)),
+            reject_files: rejects.map_or(0, |table| table.files),
+            reject_bytes: rejects.map_or(0, |table| table.bytes),
+            expired_rows: rows.map_or(0, |table| table.expired),
+            expired_rejects: rejects.map_or(0, |table| table.expired),
+            upkeep: inner.upkeep.status(),
+            trouble: inner.archive_trouble.clone(),
             commits: inner.commits,
             last_commit_at: inner.last_commit_micros.map(rfc3339),
             versions: inner.versions.iter().cloned().collect(),
@@ -569,6 +609,7 @@ fn books(recovered: &Recovered, pending: &[PendingRecord], archive: &ArchiveStat
     let rows = |table: &Option<Arc<ArchivedTable>>| table.as_ref().map_or(0, |table| table.rows);
     let mut books = Books::new(recovered, pending);
     books.set_archived(rows(&archive.rows), rows(&archive.rejects));
+    books.set_expired(archive);
     books
 }
 

@@ -18,6 +18,7 @@ mod status;
 mod table;
 mod tail;
 mod terminal;
+mod upkeep;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -208,6 +209,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Put small files of the archive together now; a running pipeline does so by itself
+    #[command(after_help = "Example:\n  millstream compact pipeline.toml --dry-run\n\n\
+        The pipeline may run meanwhile. The files that are replaced stay for `archive.history`.")]
+    Compact(ByHand),
+    /// Remove files of the archive that nobody can read any more; a running pipeline does so by itself
+    #[command(after_help = "Example:\n  millstream vacuum pipeline.toml --dry-run\n\n\
+        The pipeline may run meanwhile. Removes files that were replaced longer than `archive.history` ago, and files that no version \
+        has, once they are a day old.")]
+    Vacuum(ByHand),
+    /// Delete the rows of the archive that are past `archive.retention` now; a running pipeline does so by itself
+    #[command(after_help = "Example:\n  millstream expire pipeline.toml --dry-run\n\n\
+        The pipeline may run meanwhile. The rows can be read in earlier versions for `archive.history`.")]
+    Expire(ByHand),
     /// Clean the same files with DataFusion and with Spark, and compare row by row; changes nothing
     #[command(after_help = "Example:\n  millstream parity pipeline.toml --connect sc://127.0.0.1:15002 --files 3\n\n\
         Ends with code 0 when both make the same of every row, otherwise with 1. Holds a file's rows in memory: `--rows` takes fewer.")]
@@ -256,6 +270,25 @@ struct PipelineFile {
     /// The pipeline file
     #[arg(value_name = "PIPELINE")]
     path: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct ByHand {
+    #[command(flatten)]
+    pipeline: PipelineFile,
+    /// Only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl ByHand {
+    fn work(&self, work: upkeep::Work, terminal: &Terminal) -> Result<(), Failure> {
+        let options = upkeep::Options { dry_run: self.dry_run, json: self.json };
+        upkeep::upkeep(&load(&self.pipeline.path)?, work, options, terminal)
+    }
 }
 
 /// Does what the command line says; the whole program.
@@ -326,6 +359,9 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Tail { pipeline, json } => tail::tail(&load(&pipeline.path)?, json),
         Command::Status { pipeline, json, watch } => status::status(&load(&pipeline.path)?, json, watch),
         Command::Verify { pipeline, fast, json } => verify::verify(load(&pipeline.path)?, fast, json),
+        Command::Compact(by_hand) => by_hand.work(upkeep::Work::Compact, terminal),
+        Command::Vacuum(by_hand) => by_hand.work(upkeep::Work::Vacuum, terminal),
+        Command::Expire(by_hand) => by_hand.work(upkeep::Work::Expire, terminal),
         Command::Parity { pipeline, options } => parity::parity(&load(&pipeline.path)?, options, terminal),
         Command::Retry { pipeline, files, keep_published } => {
             retry::retry(&load(&pipeline.path)?, &files, keep_published)

@@ -227,6 +227,7 @@ async fn open_tables(config: &Config, stream: StreamId) -> Result<OpenArchive, A
         event_time: config.source.event_time.clone(),
         is_shared: config.stream.kafka.is_some(),
         // A version of a transaction has 63 bits.
+        upkeep: config.archive.upkeep,
         rules: config.is_foreign().then(|| hash_of_name(&rules_hash(&config.clean)) >> 1),
     };
     let tables = [ArchiveTable::new(&settings, Topic::Rows)?, ArchiveTable::new(&settings, Topic::Rejects)?];

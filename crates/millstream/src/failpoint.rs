@@ -15,6 +15,13 @@ pub(crate) const NAMES: &[&str] = &[
     "archive.committed",
     "archive.before_swap",
     "archive.before_trim",
+    "upkeep.rewritten",
+    "upkeep.before_commit",
+    "upkeep.committed",
+    "upkeep.checkpointed",
+    "upkeep.log_cleaned",
+    "vacuum.marked",
+    "vacuum.removed",
 ];
 
 /// Writes `ack <append>` to stderr, directly after an append is durable, when `MILLSTREAM_TRACE_ACKS` is 1: a trace of system

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use millstream_core::config::Config;
+use millstream_core::config::{Config, Table};
 use millstream_core::ids::StreamId;
 use millstream_core::progress::Offsets;
 use millstream_core::status::{Ledger, PipelineState};
@@ -15,6 +15,7 @@ use tracing::error;
 
 use crate::archive::follow::Follower;
 use crate::archive::run::Archiver;
+use crate::archive::upkeep::run::Keeper;
 use crate::archive::{self, ArchiveError};
 use crate::board::{Board, Work};
 use crate::chain::chain;
@@ -248,6 +249,7 @@ struct Stages {
     publishing: Option<(Publishing, Recovered)>,
     receiving: Option<Receiving>,
     archiver: Option<Archiver>,
+    keeper: Option<Keeper>,
     follower: Option<Follower>,
     survey: Option<Survey>,
 }
@@ -318,12 +320,19 @@ impl Stages {
             log,
             retention: Retention { age: config.stream.retention, bytes: config.stream.retention_bytes },
             commit_interval: config.archive.commit_interval,
-            target_bytes: config.archive.target_file_bytes,
+            target_bytes: config.archive.commit_bytes,
             board: Arc::clone(board),
             hurry: (role == Role::Receive).then_some(hurried),
         });
+        let keeper = matches!(role, Role::Run | Role::Receive).then(|| Keeper {
+            tables: tables.clone(),
+            live: Arc::clone(&live),
+            board: Arc::clone(board),
+            commit_interval: config.archive.commit_interval,
+            memory: config.limits.memory,
+        });
         let follower = (role == Role::Serve).then(|| Follower { tables, live: Arc::clone(&live) });
-        Ok(Self { live, publishing, receiving, archiver, follower, survey })
+        Ok(Self { live, publishing, receiving, archiver, keeper, follower, survey })
     }
 
     fn start(self, stop: &StopToken, tasks: &Tasks) {
@@ -353,9 +362,12 @@ impl Stages {
             }
             None => {}
         }
+        let (archiving, archived) = watch::channel(());
         if let Some(archiver) = self.archiver {
             let stop = stop.clone();
             tasks.spawn_work("archive", async move {
+                // When it is gone, everything is archived.
+                let _archiving = archiving;
                 let ended = archiver.run(all_received, stop).await;
                 if let Some(membership) = membership {
                     // What is archived is archived: others may go on.
@@ -364,6 +376,9 @@ impl Stages {
                 }
                 ended
             });
+        }
+        if let Some(keeper) = self.keeper {
+            tasks.spawn_work("keep", keeper.run(archived, stop.clone()));
         }
         if let Some(follower) = self.follower {
             tasks.spawn("follow", follower.run(stop.clone()));
@@ -483,7 +498,8 @@ fn note(end: TaskEnd, phase: Phase, first: &mut Option<TaskEnd>, stop: &StopSend
 }
 
 fn table_limits(config: &Config, bytes: u64) -> TableLimits {
-    TableLimits { bytes, retention: config.table.retention, max_rows: config.table.max_rows }
+    let Table { retention, max_rows, max_bytes } = config.table;
+    TableLimits { bytes, retention, max_rows, max_bytes }
 }
 
 impl From<LogError> for PipelineError {
@@ -510,6 +526,8 @@ impl From<ArchiveError> for PipelineError {
             ArchiveError::Folder { .. }
             | ArchiveError::List { .. }
             | ArchiveError::Delta { .. }
+            | ArchiveError::ReadFile { .. }
+            | ArchiveError::Full(_)
             | ArchiveError::Panicked(_)
             | ArchiveError::Sync { .. }
             | ArchiveError::Conflict { .. }

@@ -101,6 +101,10 @@ impl Publishing {
                 error = chain(&*interrupted),
                 losses, "an append was lost; publishing begins anew from what is durable"
             );
+            let full = if let LogError::Full(full) = &interrupted.source { Some(full.to_string()) } else { None };
+            if let Some(full) = &full {
+                self.board.message_error(format!("{full}. No row is published until then, and none is lost"));
+            }
             let again = tokio::select! {
                 () = stop.reached(Phase::Drain) => {
                     published.send_replace(true);
@@ -108,6 +112,10 @@ impl Publishing {
                 }
                 again = self.recover(losses) => again?,
             };
+            if full.is_some() {
+                info!("there is room on the disk of the log again");
+                self.board.message_info("there is room on the disk of the log again: publishing goes on".to_owned());
+            }
             if let Some(applied) = interrupted.landed(&again) {
                 info!("the append had landed");
                 self.board.applied(applied);

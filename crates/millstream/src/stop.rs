@@ -46,4 +46,9 @@ impl StopToken {
         // An error means that the sender is gone: nobody is left to wait for.
         let _ = self.0.wait_for(|current| *current >= phase).await;
     }
+
+    /// Whether the phase is at least `phase`.
+    pub(crate) fn is(&self, phase: Phase) -> bool {
+        *self.0.borrow() >= phase
+    }
 }

@@ -326,13 +326,16 @@ pub(crate) enum LogError {
         source: fjall::Error,
     },
     /// An append failed; what is in memory must be dropped and read again.
-    #[error("cannot append to the log `{folder}` (is the disk full?)")]
+    #[error("cannot append to the log `{folder}` (is the disk full? then make room and start again: nothing is lost)")]
     Append {
         /// Folder of the log.
         folder: String,
         /// Why.
         source: fjall::Error,
     },
+    /// An append would fill the disk: nothing was written, and what is in memory must be dropped and read again.
+    #[error("cannot append to the log for now")]
+    Full(#[from] crate::disk::Full),
     /// Reading failed.
     #[error("cannot read the log `{folder}`")]
     Read {
@@ -403,6 +406,7 @@ impl LogError {
             Self::Create { .. }
             | Self::Open { .. }
             | Self::Append { .. }
+            | Self::Full(_)
             | Self::Read { .. }
             | Self::Values { .. }
             | Self::Damaged { .. }
@@ -413,6 +417,7 @@ impl LogError {
     /// Whether the publisher can go on by reading its progress again.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
+            Self::Full(_) => true,
             Self::Kafka(error) => error.is_passing(),
             Self::InUse { .. }
             | Self::Create { .. }

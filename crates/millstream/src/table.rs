@@ -27,6 +27,8 @@ pub(crate) struct TableLimits {
     pub(crate) retention: Duration,
     /// Rows past which the oldest archived ones leave.
     pub(crate) max_rows: Option<NonZeroU64>,
+    /// Bytes past which the oldest archived ones leave.
+    pub(crate) max_bytes: Option<NonZeroU64>,
 }
 
 /// The table; one for each process.
@@ -239,9 +241,13 @@ impl LiveTable {
             partition.high = partition.high.max(offset);
             partition.cut();
         }
-        match topic {
-            Topic::Rows => inner.archive.rows = Some(table),
-            Topic::Rejects => inner.archive.rejects = Some(table),
+        let known = match topic {
+            Topic::Rows => &mut inner.archive.rows,
+            Topic::Rejects => &mut inner.archive.rejects,
+        };
+        // Archiver and upkeep commit both: the one that tells of its version later need not have the newer one.
+        if known.as_ref().is_none_or(|known| known.version <= table.version) {
+            *known = Some(table);
         }
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
@@ -259,7 +265,8 @@ impl LiveTable {
         let mut inner = self.lock();
         let size = inner.size();
         // The other half of the share is for rows that the archive does not hold yet.
-        let mut excess_bytes = size.bytes.saturating_sub(self.limits.bytes / 2);
+        let most_bytes = self.limits.max_bytes.map_or(u64::MAX, NonZeroU64::get).min(self.limits.bytes / 2);
+        let mut excess_bytes = size.bytes.saturating_sub(most_bytes);
         let mut excess_rows = self.limits.max_rows.map_or(0, |rows| size.rows.saturating_sub(rows.get()));
         loop {
             let candidates = inner.partitions.iter().filter_map(|(&at, partition)| {

@@ -60,8 +60,13 @@ pub(crate) struct Report {
     pub(crate) repeated: u64,
     /// Rows that are where they should not be.
     pub(crate) misplaced: u64,
+    /// Rows that were delivered or rejected, and deleted since because they were past `archive.retention`.
+    pub(crate) expired: u64,
     /// What is wrong, with examples.
     pub(crate) problems: Vec<String>,
+    /// Of rows that are not there: lost, if not expired.
+    #[serde(skip)]
+    absent: Vec<String>,
     /// What could not be looked at in full.
     pub(crate) notes: Vec<String>,
 }
@@ -131,8 +136,26 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
         report.misplaced += count as u64;
         report.problems.push(format!("{count} rows in the archive are of `{file}`, which the log does not know"));
     }
+    let archive = [&durable.archive.rows, &durable.archive.rejects];
+    settle(&mut report, archive.into_iter().flatten().map(|table| table.expired).sum());
     report.ok = report.problems.is_empty();
     Ok(report)
+}
+
+/// Tells rows that are past their retention from lost ones: the archive counts how many it deleted, not which.
+fn settle(report: &mut Report, expired: u64) {
+    if report.lost == expired {
+        report.expired = expired;
+        report.lost = 0;
+        return;
+    }
+    report.problems.append(&mut report.absent);
+    if expired > 0 {
+        let lost = report.lost;
+        report.problems.push(format!(
+            "{lost} rows are not there, and the archive counts {expired} that it deleted because they were past `archive.retention`"
+        ));
+    }
 }
 
 async fn note_archive(
@@ -356,7 +379,8 @@ fn compare(file: &FileProgress, found: &Found, fates: &[Fate], report: &mut Repo
             _ => report.misplaced += count,
         }
         let examples: Vec<String> = rows.iter().take(EXAMPLES).map(ToString::to_string).collect();
-        report.problems.push(format!("`{}`: {count} rows {kind}, such as row {}", file.file, examples.join(", ")));
+        let text = format!("`{}`: {count} rows {kind}, such as row {}", file.file, examples.join(", "));
+        if kind == "lost" { report.absent.push(text) } else { report.problems.push(text) }
     }
 }
 
@@ -374,8 +398,12 @@ fn trust_ledger(file: &FileProgress, in_neither: u64, known: [u64; 2], report: &
         report.filtered += filtered;
         return;
     }
-    report.lost += in_neither.saturating_sub(repeats + filtered);
-    report.problems.push(format!(
+    let absent = in_neither.saturating_sub(repeats + filtered);
+    report.lost += absent;
+    report.deduplicated += repeats;
+    report.filtered += filtered;
+    let told = if absent > 0 { &mut report.absent } else { &mut report.problems };
+    told.push(format!(
         "`{}`: {in_neither} rows are neither archived nor rejected, and the ledger counts {} repeats and filtered rows",
         file.file,
         repeats + filtered

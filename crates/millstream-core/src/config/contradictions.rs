@@ -2,8 +2,8 @@
 
 use super::kafka::{Kafka, are_on_loopback};
 use super::sections::Items;
-use super::{Config, Format, PartitionBy};
-use crate::units::format_size;
+use super::{Config, Format, PartitionBy, RetentionBy};
+use crate::units::{format_duration, format_size};
 
 /// Reports every contradiction at the setting that the user more likely wants to change.
 pub(super) fn check(config: &Config, items: &Items<'_>) {
@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, items: &Items<'_>) {
     check_server(config, items);
     check_memory(config, items);
     check_log(config, items);
+    check_upkeep(config, items);
     if let (Some(item), true) = (&items.spark, config.is_foreign()) {
         item.mistake(
             "`stream.kafka.foreign` rows are cleaned one by one while they are received, which Spark is not for; leave \
@@ -123,6 +124,27 @@ fn check_login(kafka: &Kafka, items: &Items<'_>) {
             "`stream.kafka.sasl.mechanism = \"PLAIN\"` would send the password in plain text, for `stream.kafka.brokers` are not all on \
              this machine; add `[stream.kafka.tls]`",
             None,
+        );
+    }
+}
+
+/// What a query reads must be there until it ends, and rows can only be as old as they say.
+fn check_upkeep(config: &Config, items: &Items<'_>) {
+    let (history, query_timeout) = (config.archive.upkeep.history, config.limits.query_timeout);
+    let item = items.upkeep.history.as_ref().or(items.query_timeout.as_ref());
+    if let (Some(item), true) = (item, history < query_timeout * 2) {
+        let problem = format!(
+            "`archive.history` ({}) is less than twice `limits.query_timeout` ({}), so that files could go while a query reads them; \
+             raise the one or lower the other",
+            format_duration(history),
+            format_duration(query_timeout)
+        );
+        item.mistake(problem, None);
+    }
+    if let (Some((item, RetentionBy::EventTime)), None) = (&items.upkeep.retention_by, &items.event_time) {
+        item.mistake(
+            "`archive.retention_by = \"event_time\"` needs `source.event_time`; name that column, or let it count from `ingested_at`",
+            Some("ingested_at"),
         );
     }
 }

@@ -11,17 +11,18 @@ use super::kafka::{self, read_kafka};
 use super::location::{Location, StoreUrl, URL_FORM};
 use super::reader::section::Section;
 use super::reader::{Item, Text};
+use super::upkeep::{self, read_upkeep};
 use super::{Archive, FileLimits, Format, Limits, Pace, PartitionBy, Pipeline, Secret, Server, Source, Stream, Table};
 use crate::units;
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 /// Longest age that a setting takes: ten years.
-const LONGEST: Duration = Duration::from_hours(24 * 3650);
+pub(super) const LONGEST: Duration = Duration::from_hours(24 * 3650);
 /// How often a folder is listed, and how often a bucket, where each listing costs money.
 const LIST_FOLDER: Duration = Duration::from_millis(500);
 const LIST_BUCKET: Duration = Duration::from_secs(10);
@@ -50,8 +51,10 @@ pub(super) struct Items<'d> {
     pub(super) batch_bytes: Option<Item<'d>>,
     pub(super) flush_bytes: Option<Item<'d>>,
     pub(super) memory: Option<Item<'d>>,
+    pub(super) query_timeout: Option<Item<'d>>,
     pub(super) partition_by: Option<Item<'d>>,
     pub(super) archive_path: Option<Item<'d>>,
+    pub(super) upkeep: upkeep::Items<'d>,
     pub(super) http: Option<Item<'d>>,
     pub(super) token: Option<Item<'d>>,
     pub(super) spark: Option<Item<'d>>,
@@ -199,8 +202,9 @@ pub(super) fn read_stream<'d>(mut section: Section<'d>, base_dir: &Path, pipelin
 pub(super) fn read_table(mut section: Section<'_>) -> Table {
     let retention = section.duration("retention", DAY, Duration::ZERO..=LONGEST);
     let max_rows = section.take("max_rows").and_then(|item| item.integer(1..=1_000_000_000_000));
+    let max_bytes = section.take("max_bytes").and_then(|item| item.size(64 * KIB..=64 * TIB));
     section.finish();
-    Table { retention, max_rows: max_rows.and_then(NonZeroU64::new) }
+    Table { retention, max_rows: max_rows.and_then(NonZeroU64::new), max_bytes: max_bytes.and_then(NonZeroU64::new) }
 }
 
 pub(super) fn read_archive<'d>(mut section: Section<'d>, base_dir: &Path, data_dir: &Path) -> Read<'d, Archive> {
@@ -214,21 +218,25 @@ pub(super) fn read_archive<'d>(mut section: Section<'d>, base_dir: &Path, data_d
         ("month", PartitionBy::Month),
     ];
     let chosen = partition_by.as_ref().and_then(|item| item.choice("partitioning", &choices));
+    let (upkeep, upkeep_items) = read_upkeep(&mut section);
     let value = Archive {
         path: path.unwrap_or_else(|| Location::Folder(data_dir.join("archive"))),
         partition_by: chosen.unwrap_or(PartitionBy::ArrivalDay),
         commit_interval: section.duration("commit_interval", Duration::from_secs(10), Duration::from_millis(10)..=HOUR),
-        target_file_bytes: section.size("target_file_bytes", 128 * MIB, 64 * KIB..=4 * GIB),
+        commit_bytes: section.size("commit_bytes", 128 * MIB, 64 * KIB..=4 * GIB),
+        upkeep,
     };
     section.finish();
-    Read { value, items: Items { partition_by, archive_path, ..Items::default() } }
+    Read { value, items: Items { partition_by, archive_path, upkeep: upkeep_items, ..Items::default() } }
 }
 
 pub(super) fn read_limits(mut section: Section<'_>) -> Read<'_, Limits> {
     let memory = section.take("memory");
+    let query_timeout = section.take("query_timeout");
+    let timeout = query_timeout.as_ref().and_then(|item| item.duration(Duration::from_millis(10)..=HOUR));
     let value = Limits {
         memory: memory.as_ref().and_then(|item| item.size(64 * MIB..=64 * TIB)).unwrap_or(512 * MIB),
-        query_timeout: section.duration("query_timeout", Duration::from_secs(30), Duration::from_millis(10)..=HOUR),
+        query_timeout: timeout.unwrap_or(Duration::from_secs(30)),
         query_rows: count(section.integer("query_rows", 100_000, 1..=10_000_000)),
         files: FileLimits {
             footer: section.size("file_footer", 32 * MIB, 64 * KIB..=GIB),
@@ -242,7 +250,7 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Read<'_, Limits> {
         },
     };
     section.finish();
-    Read { value, items: Items { memory, ..Items::default() } }
+    Read { value, items: Items { memory, query_timeout, ..Items::default() } }
 }
 
 pub(super) fn read_server(mut section: Section<'_>) -> Read<'_, Server> {
@@ -336,6 +344,6 @@ fn count(number: u64) -> NonZeroUsize {
 }
 
 /// For numbers whose range begins at 1.
-fn count_u32(number: u64) -> NonZeroU32 {
+pub(super) fn count_u32(number: u64) -> NonZeroU32 {
     u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }

@@ -18,16 +18,20 @@ use std::time::Duration;
 use super::stage::table_schema;
 use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged};
 use crate::clock::{jitter, now_micros};
+use crate::disk;
 use crate::failpoint;
 use crate::table::Window;
 use millstream_core::config::PartitionBy;
 use millstream_core::ids::TopicPartition;
 
 /// How often a commit is tried against a fresh snapshot before it is given up.
-const TRIES: u32 = 40;
+pub(super) const TRIES: u32 = 40;
 
 /// Longest pause before a commit is tried again.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Age at which staged files are not committed any more but written anew: files of twice this age that no version has are removed.
+pub(super) const STAGED_AT_MOST: Duration = Duration::from_hours(12);
 
 /// What a commit came to.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl ArchiveTable {
                 return Ok(Outcome::Moved(loaded));
             }
         }
-        let staged = self.stage(loaded.table.object_store(), window, &schema).await?;
+        let mut staged = self.stage(loaded.table.object_store(), window, &schema).await?;
         failpoint::hit("archive.staged");
         let mut tries = 0;
         while let Err(source) = self.try_commit(&mut loaded, window, &staged).await {
@@ -91,7 +95,18 @@ impl ArchiveTable {
                     self.sync_log().await?;
                     return Ok(Outcome::Moved(loaded));
                 }
-                Standing::Open if tries < TRIES => tries += 1,
+                Standing::Open if disk::is_full(&source) => {
+                    // It was not committed, and takes room that is needed.
+                    self.take_back(&loaded, &staged.paths).await;
+                    return Err(self.delta("commit to")(source));
+                }
+                Standing::Open if tries < TRIES => {
+                    tries += 1;
+                    // Only after the table was opened anew is it certain that nobody has begun to remove them.
+                    if staged.is_too_old() {
+                        staged = self.stage(loaded.table.object_store(), window, &schema).await?;
+                    }
+                }
                 Standing::Open => return Err(self.delta("commit to")(source)),
             }
         }
@@ -196,6 +211,8 @@ impl ArchiveTable {
             .with_metadata(commit_facts(staged))
             .with_application_transactions(transactions)
             .with_max_retries(0)
+            // Upkeep makes them: rows do not wait for it.
+            .with_create_checkpoint(false)
             .with_cleanup_expired_logs(Some(false));
         let committed = CommitBuilder::from(properties)
             .with_actions(staged.actions.clone())
@@ -215,6 +232,14 @@ pub(super) fn transaction(app_id: &str, version: u64) -> Transaction {
     let now_millis = now_micros() / 1000;
     let version = i64::try_from(version).unwrap_or(i64::MAX);
     Transaction::new_with_last_update(app_id, version, Some(now_millis))
+}
+
+impl Staged {
+    /// Whether its files may be taken for those of a writer that is gone.
+    fn is_too_old(&self) -> bool {
+        let age = now_micros().saturating_sub(self.began_micros);
+        u128::try_from(age).unwrap_or_default() > STAGED_AT_MOST.as_micros()
+    }
 }
 
 /// What stands in the commit for those who read the history.

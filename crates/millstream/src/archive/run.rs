@@ -8,12 +8,14 @@ use millstream_core::ids::Topic;
 use millstream_core::status::ArchiveVersion;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::commit::Outcome;
 use super::{ArchiveError, ArchiveTable, Loaded};
 use crate::board::Board;
+use crate::chain::chain;
 use crate::clock::{now_micros, rfc3339};
+use crate::disk;
 use crate::failpoint;
 use crate::stop::{Phase, StopToken};
 use crate::stream::{Log, LogError, Retention};
@@ -21,6 +23,9 @@ use crate::table::{LiveTable, Window};
 
 /// How often old rows and records are looked for while nothing is archived.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long is waited before a full disk is written to again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The archiver.
 #[derive(Debug)]
@@ -84,10 +89,22 @@ impl Archiver {
                 tokio::select! {
                     () = stop.reached(Phase::Abort) => return Ok(()),
                     // Dropped in the middle, a commit either landed or did not: the next start reads which.
-                    archived = self.archive() => archived?,
+                    archived = self.archive() => {
+                        match archived {
+                            Err(ArchiverError::Archive(error)) if disk::is_full(&error) => self.full(&error),
+                            archived => {
+                                archived?;
+                                self.board.archive_waits(None);
+                                due = None;
+                                continue;
+                            }
+                        }
+                    }
                 }
-                due = None;
-                continue;
+                tokio::select! {
+                    () = stop.reached(Phase::Abort) => return Ok(()),
+                    () = tokio::time::sleep(FULL_PAUSE) => continue,
+                }
             }
             let timer = due.unwrap_or_else(|| Instant::now() + self.commit_interval.min(TIDY_INTERVAL));
             let hurry = self.hurry.clone();
@@ -123,6 +140,14 @@ impl Archiver {
         self.tidy().await
     }
 
+    /// A full disk is waited out: rows stay in the log meanwhile.
+    fn full(&self, error: &ArchiveError) {
+        let text = chain(error);
+        if self.board.archive_waits(Some(&text)) {
+            warn!(error = text, "the disk of the archive is full; trying again until there is room");
+        }
+    }
+
     /// Lets go of rows and records that are past their retention.
     async fn tidy(&self) -> Result<(), ArchiverError> {
         self.live.tidy(now_micros());
@@ -138,6 +163,9 @@ impl Archiver {
         if window.start == window.end {
             return Ok(());
         }
+        // Compressed they are smaller.
+        let bytes: u64 = window.segments.iter().map(|segment| segment.bytes).sum();
+        table.check_room(disk::ARCHIVE_RESERVE_BYTES + bytes)?;
         let (loaded, staged) = match table.commit(&window).await? {
             Outcome::Landed { loaded, staged } => (loaded, staged),
             Outcome::Moved(loaded) => return self.moved(table, &window, loaded).await,

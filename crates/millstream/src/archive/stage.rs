@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,10 +18,12 @@ use deltalake::kernel::{Action, Add};
 use deltalake::operations::get_num_idx_cols_and_stats_columns;
 use deltalake::operations::write::writer::{PartitionWriter, PartitionWriterConfig};
 use millstream_core::config::PartitionBy;
+use object_store::ObjectStoreExt;
 use object_store::path::Path as StorePath;
 use tokio::task::JoinSet;
 
-use super::{ArchiveError, ArchiveTable, PARTITION_COLUMN, Staged, encode};
+use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged, encode};
+use crate::clock::now_micros;
 use crate::table::Window;
 use crate::table::segment::{Segment, conform, plain};
 
@@ -65,6 +67,7 @@ impl ArchiveTable {
         window: &Window,
         schema: &SchemaRef,
     ) -> Result<Staged, ArchiveError> {
+        let began_micros = now_micros();
         let fields = schema.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned();
         let file_schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let mut parts: BTreeMap<Option<String>, Vec<Part>> = BTreeMap::new();
@@ -73,10 +76,15 @@ impl ArchiveTable {
                 parts.entry(value).or_default().push(Part { segment: Arc::clone(segment), rows });
             }
         }
-        let mut staged = Staged { rows: window.rows(), ..Staged::default() };
+        let mut staged = Staged { rows: window.rows(), began_micros, ..Staged::default() };
         for (value, parts) in parts {
-            let adds = self.write_parts(&store, &file_schema, value.as_deref(), parts).await?;
-            staged.take(value.as_deref(), adds);
+            match self.write_parts(&store, &file_schema, value.as_deref(), parts).await {
+                Ok(adds) => staged.take(value.as_deref(), adds),
+                Err(error) => {
+                    remove(&*store, &staged.paths).await;
+                    return Err(error);
+                }
+            }
         }
         self.sync(staged.paths.clone()).await?;
         Ok(staged)
@@ -114,27 +122,44 @@ impl ArchiveTable {
     ) -> Result<Vec<Add>, ArchiveError> {
         let sample = parts.iter().max_by_key(|part| part.num_rows()).map(|part| &part.segment.batch);
         let properties = encode::properties(schema, sample, None);
+        let mut writer = self.writer(store, schema, value, properties, FILE_BYTES)?;
+        for part in parts {
+            let batch = part.batch(schema).map_err(self.arrange())?;
+            writer.write(&batch).await.map_err(self.delta("write files of"))?;
+        }
+        writer.close().await.map_err(self.delta("write files of"))
+    }
+
+    /// Removes files that no version has and none will have.
+    pub(super) async fn take_back(&self, loaded: &Loaded, paths: &[String]) {
+        remove(&*loaded.table.object_store(), paths).await;
+    }
+
+    /// A writer of files of one partition. It does not put the partition's value into what it adds.
+    pub(super) fn writer(
+        &self,
+        store: Arc<dyn object_store::ObjectStore>,
+        schema: &SchemaRef,
+        value: Option<&str>,
+        properties: WriterProperties,
+        file_bytes: u64,
+    ) -> Result<PartitionWriter, ArchiveError> {
         let prefix =
             value.map_or_else(StorePath::default, |value| StorePath::from(format!("{PARTITION_COLUMN}={value}")));
         let (indexed, _) = get_num_idx_cols_and_stats_columns(None, HashMap::new());
         let config = PartitionWriterConfig::try_new(
             Arc::clone(schema),
-            // The value stands in the folder's name and is added to the action below.
+            // The value stands in the folder's name and is added to the action by those who commit it.
             std::iter::empty().collect(),
             Some(properties),
-            NonZeroU64::new(FILE_BYTES),
+            NonZeroU64::new(file_bytes),
             Some(WRITE_ROWS),
             None,
             Some(prefix),
         )
         .map_err(self.delta("write files of"))?;
         let writer = PartitionWriter::try_with_config(store, config, indexed, None);
-        let mut writer = writer.map_err(self.delta("write files of"))?;
-        for part in parts {
-            let batch = part.batch(schema).map_err(self.arrange())?;
-            writer.write(&batch).await.map_err(self.delta("write files of"))?;
-        }
-        writer.close().await.map_err(self.delta("write files of"))
+        writer.map_err(self.delta("write files of"))
     }
 
     /// The rows of a segment by partition value; no rows named means all.
@@ -174,7 +199,7 @@ impl ArchiveTable {
         Ok(Some((unit, Times { range, column: Some(times) })))
     }
 
-    fn arrange(&self) -> impl Fn(ArrowError) -> ArchiveError + '_ {
+    pub(super) fn arrange(&self) -> impl Fn(ArrowError) -> ArchiveError + '_ {
         |source| ArchiveError::Arrange { table: self.name(), source }
     }
 }
@@ -225,13 +250,27 @@ impl Part {
 impl Staged {
     fn take(&mut self, value: Option<&str>, adds: Vec<Add>) {
         for mut add in adds {
-            if let Some(value) = value {
-                add.partition_values.insert(PARTITION_COLUMN.to_owned(), Some(value.to_owned()));
-            }
+            put_into_partition(&mut add, value);
             self.paths.push(add.path.clone());
             self.bytes += u64::try_from(add.size).unwrap_or(0);
             self.actions.push(Action::Add(add));
         }
+    }
+}
+
+/// Removes files that no version has and none will have. Those that stay are removed when they are old enough.
+async fn remove(store: &dyn object_store::ObjectStore, paths: &[String]) {
+    for path in paths {
+        if let Err(error) = store.delete(&StorePath::from(path.as_str())).await {
+            tracing::debug!(file = path, %error, "a file that is not needed stays for a while");
+        }
+    }
+}
+
+/// Gives an added file the value of its partition.
+pub(super) fn put_into_partition(add: &mut Add, value: Option<&str>) {
+    if let Some(value) = value {
+        add.partition_values.insert(PARTITION_COLUMN.to_owned(), Some(value.to_owned()));
     }
 }
 
@@ -273,8 +312,8 @@ impl Unit {
 
 impl ArchiveTable {
     /// Forces data files and their folders to disk. What an object store took is safe.
-    async fn sync(&self, paths: Vec<String>) -> Result<(), ArchiveError> {
-        let Some(folder) = self.location.folder().map(Path::to_owned) else { return Ok(()) };
+    pub(super) async fn sync(&self, paths: Vec<String>) -> Result<(), ArchiveError> {
+        let Some(folder) = self.local_folder().map(Path::to_owned) else { return Ok(()) };
         blocking(move || {
             let mut folders = BTreeSet::new();
             for path in paths.iter().map(|path| folder.join(path)) {
@@ -289,7 +328,7 @@ impl ArchiveTable {
 
     /// Forces the table's log to disk: the newest commits, checkpoints, and every folder above up to the archive's own parent.
     pub(crate) async fn sync_log(&self) -> Result<(), ArchiveError> {
-        let Some(folder) = self.location.folder().map(Path::to_owned) else { return Ok(()) };
+        let Some(folder) = self.local_folder().map(Path::to_owned) else { return Ok(()) };
         blocking(move || {
             let log = folder.join("_delta_log");
             let list = |source| ArchiveError::Sync { path: log.display().to_string(), source };
@@ -301,6 +340,24 @@ impl ArchiveTable {
             // Names begin with the version: the newest are last, and `_last_checkpoint` is behind them.
             newest.iter().rev().take(SYNCED_LOG_FILES).try_for_each(|path| sync(path))?;
             [log.as_path()].into_iter().chain(folder.ancestors().take(3)).try_for_each(sync)
+        })
+        .await
+    }
+}
+
+impl ArchiveTable {
+    /// Forces checkpoints to disk: what they hold may leave the log.
+    pub(super) async fn sync_checkpoints(&self) -> Result<(), ArchiveError> {
+        let Some(log) = self.local_folder().map(|folder| folder.join("_delta_log")) else { return Ok(()) };
+        blocking(move || {
+            let list = |source| ArchiveError::Sync { path: log.display().to_string(), source };
+            for entry in std::fs::read_dir(&log).map_err(list)? {
+                let path = entry.map_err(list)?.path();
+                if path.to_string_lossy().contains("checkpoint") {
+                    sync(&path)?;
+                }
+            }
+            sync(&log)
         })
         .await
     }

@@ -28,6 +28,8 @@ pub(super) struct Books {
     rows_read: u64,
     /// What the archive's own counters say: clean rows and rejects.
     archived: [u64; 2],
+    /// Archived rows and rejects that were deleted because they were past their retention.
+    expired: u64,
 }
 
 /// Sums over all files.
@@ -84,6 +86,11 @@ impl Books {
         if *pending == [0, 0] {
             self.pending.remove(&sequence);
         }
+    }
+
+    /// What the archive's counters say of rows that were deleted.
+    pub(super) fn set_expired(&mut self, archive: &ArchiveState) {
+        self.expired = expired(archive);
     }
 
     /// An append is durable.
@@ -176,7 +183,7 @@ impl Books {
             problems.push(format!("{gaps} gaps in the log"));
         }
         files.drain(..files.len().saturating_sub(FILES));
-        Ledger { balanced: problems.is_empty(), problems, total, files }
+        Ledger { balanced: problems.is_empty(), problems, total, expired: self.expired, files }
     }
 
     fn counts(&self, file: &FileProgress) -> LedgerCounts {
@@ -219,6 +226,8 @@ pub(super) struct Received {
     pub(super) is_level: bool,
     /// Records that were received here and are not archived.
     pub(super) waiting: u64,
+    /// Rows and rejects that were deleted because they were past their retention.
+    pub(super) expired: u64,
 }
 
 impl Received {
@@ -240,12 +249,13 @@ impl Received {
                 offset(rows, of_rows) == offset(rejects, at.rejects())
             }),
             waiting: live.size.records_not_archived,
+            expired: [rows, rejects].into_iter().flatten().map(|table| table.expired).sum(),
         }
     }
 
     /// The ledger. The tables are committed one after the other: what only one of them holds yet is on its way.
     pub(super) fn ledger(self) -> Ledger {
-        let Self { delivered, rejected, filtered, records, is_level, waiting } = self;
+        let Self { delivered, rejected, filtered, records, is_level, waiting, expired } = self;
         let counted = delivered + rejected + filtered;
         let half = if is_level { 0 } else { records.saturating_sub(counted) };
         let in_flight = waiting + half;
@@ -260,7 +270,7 @@ impl Received {
         let problem = (is_level && records != counted).then(|| {
             format!("{records} records of the topic are archived, and {counted} of them became rows or rejects or were filtered")
         });
-        Ledger { balanced: problem.is_none(), problems: problem.into_iter().collect(), total, files: Vec::new() }
+        Ledger { balanced: problem.is_none(), problems: problem.into_iter().collect(), total, expired, files: Vec::new() }
     }
 }
 
@@ -273,6 +283,11 @@ pub(super) fn newest<'a>(
         (Some(one), Some(other)) => Some(if other.version > one.version { other } else { one }),
         (one, other) => one.or(other),
     }
+}
+
+/// Rows and rejects that were deleted because they were past their retention.
+fn expired(archive: &ArchiveState) -> u64 {
+    [&archive.rows, &archive.rejects].into_iter().flatten().map(|table| table.expired).sum()
 }
 
 fn signed(rows: u64) -> i64 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_core::config::Config;
-use millstream_core::status::{FileState, Ledger, LedgerCounts, MessageLevel, PipelineState, Status};
+use millstream_core::status::{ArchiveStatus, FileState, Ledger, LedgerCounts, MessageLevel, PipelineState, Status};
 
 use super::client::{Client, block_on};
 use super::failure::Failure;
@@ -202,7 +202,8 @@ fn up_to_the_log(status: &Status) -> Vec<(&'static str, String)> {
     lines.extend(status.rejects_by_rule.iter().map(|rule| ("", format!("{:>10} by {}", count(rule.rows), rule.rule))));
     lines.push(("log", log));
     if let Some(trouble) = &stream.trouble {
-        lines.push(("", format!("DOES NOT ANSWER since {}: {}", trouble.since, trouble.what)));
+        let what = if stream.log == "kafka" { "DOES NOT ANSWER" } else { "WAITS" };
+        lines.push(("", format!("{what} since {}: {}", trouble.since, trouble.what)));
     }
     lines
 }
@@ -242,10 +243,36 @@ fn from_the_log(status: &Status) -> Vec<(&'static str, String)> {
         lines.push(("live", live));
     }
     lines.push(("archive", archived));
+    if let Some(trouble) = &archive.trouble {
+        lines.push(("", format!("WAITS since {}: {}", trouble.since, trouble.what)));
+    }
+    lines.extend(upkeep(archive).into_iter().map(|line| ("", line)));
     if let (Some(p50), Some(p99)) = (status.freshness.p50_seconds, status.freshness.p99_seconds) {
         lines.push(("freshness", format!("{} (p50), {} (p99)", duration(p50), duration(p99))));
     }
     lines.push(("memory", format!("{} of {}", bytes(status.memory_bytes), bytes(status.memory_limit_bytes))));
+    lines
+}
+
+/// How the archive looks after itself, as far as there is something to tell.
+fn upkeep(archive: &ArchiveStatus) -> Vec<String> {
+    let upkeep = &archive.upkeep;
+    let mut lines: Vec<String> = upkeep.doing.clone().into_iter().collect();
+    if upkeep.compacted_files > 0 {
+        lines.push(format!(
+            "{} small files became {}, {} small ones now",
+            count(upkeep.compacted_files),
+            count(upkeep.compacted_into),
+            count(upkeep.small_files)
+        ));
+    }
+    if upkeep.removed_files > 0 {
+        lines.push(format!("{} files removed, {}", count(upkeep.removed_files), bytes(upkeep.removed_bytes)));
+    }
+    if archive.expired_rows + archive.expired_rejects > 0 {
+        let (rows, rejects) = (count(archive.expired_rows), count(archive.expired_rejects));
+        lines.push(format!("{rows} rows and {rejects} rejects are deleted: past `archive.retention`"));
+    }
     lines
 }
 

@@ -33,6 +33,7 @@ fn describe(report: &Report) -> String {
         (report.rejected, "rejected: once in rejects"),
         (report.deduplicated, "deduplicated"),
         (report.filtered, "filtered"),
+        (report.expired, "deleted since: past `archive.retention`"),
         (report.unread, "unread: the rest of quarantined files"),
         (report.in_flight, "in flight: in the log, or not read yet"),
         (report.lost, "LOST"),

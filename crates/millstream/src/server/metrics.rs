@@ -137,6 +137,43 @@ fn table_and_archive(text: &mut Exposition, status: &Status) {
     text.one("millstream_archive_files", Type::Gauge, "Live data files of the archive.", archive.files);
     text.one("millstream_archive_bytes", Type::Gauge, "Size of these files.", archive.bytes);
     text.one("millstream_archive_commits_total", Type::Counter, "Commits of this process.", archive.commits);
+    text.one(
+        "millstream_archive_up",
+        Type::Gauge,
+        "1, or 0 while rows wait for room.",
+        u64::from(archive.trouble.is_none()),
+    );
+    upkeep(text, status);
+}
+
+fn upkeep(text: &mut Exposition, status: &Status) {
+    let (archive, upkeep) = (&status.archive, &status.archive.upkeep);
+    text.one("millstream_archive_reject_files", Type::Gauge, "Live data files of the rejects.", archive.reject_files);
+    text.one("millstream_archive_reject_bytes", Type::Gauge, "Size of these files.", archive.reject_bytes);
+    text.family("millstream_archive_expired_rows_total", Type::Counter, "Rows deleted because of their age.");
+    for (table, rows) in [("rows", archive.expired_rows), ("rejects", archive.expired_rejects)] {
+        text.sample("millstream_archive_expired_rows_total", &[("table", table)], rows);
+    }
+    text.one(
+        "millstream_archive_small_files",
+        Type::Gauge,
+        "Live files that are yet to be merged.",
+        upkeep.small_files,
+    );
+    text.one(
+        "millstream_archive_compacted_files_total",
+        Type::Counter,
+        "Merged by this process.",
+        upkeep.compacted_files,
+    );
+    text.one("millstream_archive_compacted_bytes_total", Type::Counter, "Their size.", upkeep.compacted_bytes);
+    text.one("millstream_archive_replaced_files", Type::Gauge, "Kept for archive.history.", upkeep.replaced_files);
+    text.one("millstream_archive_replaced_bytes", Type::Gauge, "Their size.", upkeep.replaced_bytes);
+    text.one("millstream_archive_removed_files_total", Type::Counter, "Removed by this process.", upkeep.removed_files);
+    text.one("millstream_archive_removed_bytes_total", Type::Counter, "Their size.", upkeep.removed_bytes);
+    if let Some(version) = upkeep.last_checkpoint_version {
+        text.one("millstream_archive_checkpoint_version", Type::Gauge, "Version of the last checkpoint.", version);
+    }
 }
 
 fn freshness(text: &mut Exposition, status: &Status) {

@@ -28,9 +28,11 @@ use uuid::Uuid;
 use self::fresh::Fresh;
 use self::values::{Place, Values};
 use super::{
-    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention, Value,
+    Append, Bounds, Log, LogError, LogState, NewRecord, PendingRecord, PublisherId, Record, Recovered, Retention,
+    Trouble, Value,
 };
 use crate::clock::now_micros;
+use crate::disk;
 use crate::failpoint;
 use crate::stream::kafka::Membership;
 
@@ -66,6 +68,8 @@ struct Inner {
     /// One append at a time.
     appending: Mutex<()>,
     tails: Mutex<Tails>,
+    /// What keeps rows from being appended.
+    trouble: Mutex<Option<Trouble>>,
     appended: watch::Sender<u64>,
 }
 
@@ -119,6 +123,7 @@ impl EmbeddedLog {
 #[async_trait]
 impl Log for EmbeddedLog {
     async fn append(&self, append: Append) -> Result<Offsets, LogError> {
+        self.0.check_room(append.records.iter().map(|record| record.value.len() as u64).sum())?;
         let inner = Arc::clone(&self.0);
         let ends = blocking(move || inner.append(append)).await?;
         // Whether the receiver comes in time changes nothing of what is durable.
@@ -127,6 +132,10 @@ impl Log for EmbeddedLog {
     }
 
     async fn recover(&self) -> Result<Recovered, LogError> {
+        if self.0.lock_trouble().is_some() {
+            // Whoever begins anew after a full disk would find it full again.
+            self.0.check_room(0)?;
+        }
         let inner = Arc::clone(&self.0);
         blocking(move || inner.recover()).await
     }
@@ -153,6 +162,9 @@ impl Log for EmbeddedLog {
     }
 
     async fn trim(&self, archived: Offsets, retention: Retention) -> Result<u64, LogError> {
+        if disk::check(Path::new(&self.0.folder), disk::TRIM_RESERVE_BYTES).is_err() {
+            return Ok(0);
+        }
         let inner = Arc::clone(&self.0);
         blocking(move || inner.trim(&archived, retention, now_micros())).await
     }
@@ -176,7 +188,7 @@ impl Log for EmbeddedLog {
             stream: self.0.stream,
             partitions: tails.iter().map(|(&at, tail)| Bounds { at, begin: tail.begin, end: tail.end }).collect(),
             disk_bytes: self.0.database.disk_space().unwrap_or_default() + self.0.files.disk_bytes(),
-            trouble: None,
+            trouble: self.0.lock_trouble().clone(),
         }
     }
 }
@@ -237,6 +249,7 @@ impl Inner {
             fresh: Fresh::new(fresh_bytes),
             appending: Mutex::default(),
             tails: Mutex::default(),
+            trouble: Mutex::default(),
             appended: watch::Sender::new(0),
         })
     }
@@ -244,6 +257,26 @@ impl Inner {
     fn lock_tails(&self) -> MutexGuard<'_, Tails> {
         // Every change under the lock is whole by itself.
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
+        // It is only ever set as a whole.
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// fjall takes no more writes after one that failed, so none is begun that might.
+    fn check_room(&self, bytes: u64) -> Result<(), disk::Full> {
+        // What is appended is written twice before the first copy goes.
+        let checked = disk::check(Path::new(&self.folder), disk::LOG_RESERVE_BYTES + 2 * bytes);
+        let mut trouble = self.lock_trouble();
+        match &checked {
+            Ok(()) => *trouble = None,
+            Err(full) => {
+                let since_micros = trouble.as_ref().map_or_else(now_micros, |trouble| trouble.since_micros);
+                *trouble = Some(Trouble { since_micros, what: full.to_string() });
+            }
+        }
+        checked
     }
 
     fn read_error(&self) -> impl Fn(fjall::Error) -> LogError + '_ {

@@ -110,3 +110,33 @@ fn splits_that_nobody_asked_for_make_way_for_large_batches() {
     let config = parse(&format!("{LEAST}[stream]\nbatch_bytes = \"32MiB\"\n[limits]\nmemory = \"64MiB\"\n"));
     assert_eq!(config.source.parallel_splits.get(), 1);
 }
+
+#[test]
+fn files_that_a_query_reads_stay_until_it_ends() {
+    assert_snapshot!(errors_after_least("[archive]\nhistory = \"10s\"\n[limits]\nquery_timeout = \"6s\"\n"), @r#"
+    pipeline.toml:6:11: archive.history: `archive.history` (10s) is less than twice `limits.query_timeout` (6s), so that files could go while a query reads them; raise the one or lower the other
+      |
+    6 | history = "10s"
+      |           ^^^^^
+    "#);
+    assert!(
+        errors_after_least("[limits]\nquery_timeout = \"1h\"\n[archive]\nhistory = \"1h\"\n").contains("raise the one")
+    );
+}
+
+#[test]
+fn an_age_by_event_time_needs_one_and_a_kind_of_age_needs_an_age() {
+    let text = "[archive]\nretention = \"30d\"\nretention_by = \"event_time\"\n";
+    assert_snapshot!(errors_after_least(text), @r#"
+    pipeline.toml:7:16: archive.retention_by: `archive.retention_by = "event_time"` needs `source.event_time`; name that column, or let it count from `ingested_at`; allowed: ingested_at
+      |
+    7 | retention_by = "event_time"
+      |                ^^^^^^^^^^^^
+    "#);
+    assert_snapshot!(errors_after_least("[archive]\nretention_by = \"ingested_at\"\n"), @r#"
+    pipeline.toml:6:16: archive.retention_by: `archive.retention_by` says what `archive.retention` counts from, which is not set
+      |
+    6 | retention_by = "ingested_at"
+      |                ^^^^^^^^^^^^^
+    "#);
+}

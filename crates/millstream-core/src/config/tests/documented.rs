@@ -1,4 +1,4 @@
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use super::*;
@@ -6,7 +6,9 @@ use crate::config::clean::{
     Action, Check, Column, CompareOp, Dedup, DedupWithin, Drift, Literal, OnAdded, OnBad, OnChanged, OnMissing, Rule,
     TextCase,
 };
-use crate::config::{Format, Pace, PartitionBy, Sasl, SaslMechanism, Secret, SecretSource, Tls};
+use crate::config::{
+    Format, Pace, PartitionBy, Retention, RetentionBy, Sasl, SaslMechanism, Secret, SecretSource, Tls, Upkeep,
+};
 use crate::types::ColumnType;
 
 const PAGE: &str = include_str!("../../../../../docs/pipeline.md");
@@ -112,7 +114,17 @@ fn tables_views_and_limits_of_the_example_are_read() {
     assert_eq!(config.archive.path.folder(), Some(Path::new("/pipelines/taxi/millstream-data/archive")));
     assert_eq!(config.archive.partition_by, PartitionBy::Month);
     assert_eq!(config.archive.commit_interval, Duration::from_secs(10));
-    assert_eq!(config.archive.target_file_bytes, 128 << 20);
+    assert_eq!(config.table.max_bytes.map(NonZeroU64::get), Some(100 << 20));
+    assert_eq!(config.archive.commit_bytes, 128 << 20);
+    let retention = Retention { age: Duration::from_hours(24 * 3650), by: RetentionBy::EventTime };
+    let upkeep = Upkeep {
+        compact: true,
+        target_file_bytes: 128 << 20,
+        history: Duration::from_hours(24),
+        checkpoint_versions: NonZeroU32::new(20).unwrap(),
+        retention: Some(retention),
+    };
+    assert_eq!(config.archive.upkeep, upkeep);
     let views: Vec<&str> = config.views.iter().map(|view| view.name.as_str()).collect();
     assert_eq!(views, ["trips_per_hour", "trips", "newest"]);
     let chart = config.views[0].chart.as_ref().unwrap();
@@ -214,8 +226,8 @@ fn a_list_of_sources_stays_as_written_and_folders_become_absolute() {
 fn the_page_names_every_setting() {
     let known = "name data_dir drain_deadline path recursive watch event_time pace settle parallel_splits null_tokens drop from \
                  type formats time_zone on_bad trim case fill keep sql column check action key within missing added changed topic \
-                 partitions flush_interval flush_bytes batch_rows batch_bytes max_record_bytes retention retention_bytes max_rows \
-                 partition_by commit_interval target_file_bytes chart memory query_timeout query_rows http token format brokers replication \
+                 partitions flush_interval flush_bytes batch_rows batch_bytes max_record_bytes retention retention_bytes max_rows max_bytes \
+                 partition_by commit_interval commit_bytes compact target_file_bytes history checkpoint_versions retention_by chart memory query_timeout query_rows http token format brokers replication \
                  min_insync_replicas transaction_timeout session_timeout group foreign ca certificate key_password key_password_file \
                  verify_hostname mechanism username password password_file";
     let (_, reference) = PAGE.split_once("\n## ").unwrap();

@@ -1,0 +1,267 @@
+//! The keeper: one task that does what upkeep is due, one piece after the other, beside the pipeline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_core::ids::{Topic, TopicPartition};
+use millstream_core::status::MessageLevel;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::super::{ArchiveError, ArchiveTable, ArchivedTable, Loaded};
+use super::{Manner, Pace, expire, groups};
+use crate::board::Board;
+use crate::chain::chain;
+use crate::stop::{Phase, StopToken};
+use crate::table::LiveTable;
+
+/// Bounds of the time between two looks.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Bounds of the time between two looks at what is old.
+const SHORTEST_ROUND: Duration = Duration::from_secs(1);
+const LONGEST_ROUND: Duration = Duration::from_hours(1);
+
+/// The real-time table has more than this part of its limit waiting for the archive: the pipeline is busy.
+const BUSY_PART: u64 = 8;
+
+/// So many small files are put together however busy it is.
+const MANY_FILES: u64 = 500;
+
+/// How long nothing is tried after something failed.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// The process that receives this partition keeps the archive.
+const KEEPS: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
+
+/// The keeper.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Table of clean rows, then of rejects.
+    pub(crate) tables: [ArchiveTable; 2],
+    /// What is told about new versions.
+    pub(crate) live: Arc<LiveTable>,
+    /// Where numbers go.
+    pub(crate) board: Arc<Board>,
+    /// Longest time between commits while rows come: so often something may be due.
+    pub(crate) commit_interval: Duration,
+    /// `limits.memory`.
+    pub(crate) memory: u64,
+}
+
+/// What was done last for a table.
+#[derive(Debug, Default)]
+struct Done {
+    /// Version that was looked at for small files.
+    planned: Option<u64>,
+    /// Version of the newest checkpoint.
+    checkpoint: Option<u64>,
+    are_properties_set: bool,
+    followed: Option<Instant>,
+    vacuumed: Option<Instant>,
+    expired: Option<Instant>,
+    /// What people were told last.
+    told: String,
+}
+
+impl Keeper {
+    /// Keeps the archive until `stop` says so, or once more after everything is archived (`archived` is dropped).
+    pub(crate) async fn run(self, mut archived: watch::Receiver<()>, mut stop: StopToken) -> Result<(), ArchiveError> {
+        let mut done = [Done::default(), Done::default()];
+        let interval = self.commit_interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        let mut is_last = false;
+        loop {
+            let mut rest = interval;
+            for side in 0..self.tables.len() {
+                let (table, done) = (&self.tables[side], &mut done[side]);
+                if stop.is(Phase::Drain) {
+                    return Ok(());
+                }
+                if let Err(error) = self.keep(table, done, &stop).await {
+                    self.tell(table, done, &error);
+                    rest = REST_AFTER_FAILURE;
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+            tokio::select! {
+                () = stop.reached(Phase::Drain) => return Ok(()),
+                // An error is what is waited for: nothing is ever sent.
+                _ = archived.changed() => is_last = true,
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+    }
+
+    /// Does what is due for a table.
+    async fn keep(&self, table: &ArchiveTable, done: &mut Done, stop: &StopToken) -> Result<(), ArchiveError> {
+        let Some(mut archived) = self.archived(table) else { return Ok(()) };
+        let (history, checkpoints) = (table.upkeep.history, table.upkeep.checkpoint_versions);
+        if is_due(done.followed, (history / 4).clamp(SHORTEST_ROUND, LONGEST_INTERVAL)) {
+            // Others may have replaced files: a version that is older than the history cannot be read any more.
+            done.followed = Some(Instant::now());
+            if table.is_newer_than(archived.version).await?
+                && let Some(loaded) = table.load().await?
+            {
+                archived = self.swap_in(table, loaded).await?;
+            }
+        }
+        if !self.live.archived_offsets().contains_key(&KEEPS) {
+            return Ok(());
+        }
+        if !done.are_properties_set {
+            done.are_properties_set = table.set_properties(history, checkpoints.get()).await?;
+        }
+        if is_due(done.expired, expire_round(table)) {
+            done.expired = Some(Instant::now());
+            self.expire(table, stop).await?;
+        }
+        if done.planned != Some(archived.version) && self.compact(table, &archived, stop).await? {
+            done.planned = Some(archived.version);
+        }
+        self.checkpoint(table, done, &archived, history, checkpoints.get()).await?;
+        if is_due(done.vacuumed, (history / 4).clamp(SHORTEST_ROUND, LONGEST_ROUND)) {
+            self.vacuum(table, history).await?;
+            done.vacuumed = Some(Instant::now());
+        }
+        done.told.clear();
+        Ok(())
+    }
+
+    fn archived(&self, table: &ArchiveTable) -> Option<Arc<ArchivedTable>> {
+        let archive = self.live.snapshot_of_state().archive;
+        match table.topic {
+            Topic::Rows => archive.rows,
+            Topic::Rejects => archive.rejects,
+        }
+    }
+
+    async fn swap_in(&self, table: &ArchiveTable, loaded: Loaded) -> Result<Arc<ArchivedTable>, ArchiveError> {
+        let archived = Arc::new(table.for_queries(loaded).await?);
+        self.live.archived(table.topic, Arc::clone(&archived));
+        Ok(archived)
+    }
+
+    fn manner(&self, stop: &StopToken) -> Manner {
+        Manner {
+            memory: self.memory,
+            pace: Pace::beside(stop.clone()),
+            everything: false,
+            dry_run: false,
+            live: Some(Arc::clone(&self.live)),
+        }
+    }
+
+    /// Puts small files together; `false` when that has to wait.
+    async fn compact(
+        &self,
+        table: &ArchiveTable,
+        archived: &ArchivedTable,
+        stop: &StopToken,
+    ) -> Result<bool, ArchiveError> {
+        let policy = table.policy(self.memory, false);
+        let files = table.files(&archived.table)?;
+        let small = files.iter().filter(|file| policy.is_small(file)).count() as u64;
+        self.board.upkeep(|upkeep| upkeep.small_files[side(table)] = small);
+        if !table.upkeep.compact || groups(&files, &policy).is_empty() {
+            return Ok(true);
+        }
+        // Rows come first, unless files pile up meanwhile.
+        if small < MANY_FILES && self.live.bytes_not_archived() > self.live.limits().bytes / BUSY_PART {
+            return Ok(false);
+        }
+        let (board, name) = (Arc::clone(&self.board), folder_name(table));
+        let told = move |number: usize, count: usize| {
+            let doing = format!("putting small files of `{name}` together ({} of {count})", number + 1);
+            board.upkeep(|upkeep| upkeep.doing = Some(doing));
+        };
+        let compacted = table.compact(&mut self.manner(stop), &told).await;
+        self.board.upkeep(|upkeep| upkeep.doing = None);
+        let compacted = compacted?;
+        if compacted.files_before > 0 {
+            self.board.upkeep(|upkeep| upkeep.compacted(compacted));
+            let (files, into) = (compacted.files_before, compacted.files_after);
+            info!(table = %table.name(), files, into, bytes = compacted.bytes_after, "small files put together");
+        }
+        Ok(true)
+    }
+
+    async fn expire(&self, table: &ArchiveTable, stop: &StopToken) -> Result<(), ArchiveError> {
+        let expired = table.expire(&mut self.manner(stop), &|_, _| {}).await?;
+        if expired.rows > 0 {
+            info!(table = %table.name(), rows = expired.rows, "rows past their retention deleted");
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(
+        &self,
+        table: &ArchiveTable,
+        done: &mut Done,
+        archived: &ArchivedTable,
+        history: Duration,
+        every: u32,
+    ) -> Result<(), ArchiveError> {
+        if done.checkpoint.is_none() {
+            done.checkpoint = Some(table.checkpointed(&archived.table).await.unwrap_or_default());
+        }
+        let since = done.checkpoint.map_or(0, |checkpoint| archived.version.saturating_sub(checkpoint));
+        if since < u64::from(every) {
+            return Ok(());
+        }
+        let Some((version, removed)) = table.checkpoint(history).await? else { return Ok(()) };
+        done.checkpoint = Some(version);
+        self.board.upkeep(|upkeep| upkeep.checkpointed(table.topic, version));
+        info!(table = %table.name(), version, log_files_removed = removed, "checkpoint written");
+        Ok(())
+    }
+
+    async fn vacuum(&self, table: &ArchiveTable, history: Duration) -> Result<(), ArchiveError> {
+        let Some(vacuumed) = table.vacuum(history, false).await? else { return Ok(()) };
+        self.board.upkeep(|upkeep| upkeep.vacuumed(vacuumed, side(table)));
+        let files = vacuumed.replaced_files + vacuumed.unknown_files;
+        if files > 0 {
+            info!(table = %table.name(), files, bytes = vacuumed.bytes, "files that nobody can read any more removed");
+        }
+        Ok(())
+    }
+
+    /// Upkeep that fails stops nothing: it is tried again.
+    fn tell(&self, table: &ArchiveTable, done: &mut Done, error: &ArchiveError) {
+        let text = chain(error);
+        if done.told != text {
+            warn!(table = %table.name(), error = text, "the archive cannot be kept in shape; trying again");
+            self.board.message(
+                MessageLevel::Warn,
+                format!("the archive cannot be kept in shape for now, and this is tried again: {text}"),
+            );
+            done.told = text;
+        }
+    }
+}
+
+fn is_due(last: Option<Instant>, every: Duration) -> bool {
+    last.is_none_or(|last| last.elapsed() >= every)
+}
+
+fn expire_round(table: &ArchiveTable) -> Duration {
+    let age = table.upkeep.retention.map_or(LONGEST_ROUND, |retention| expire::step(retention.age) / 2);
+    age.clamp(SHORTEST_ROUND, LONGEST_ROUND)
+}
+
+fn folder_name(table: &ArchiveTable) -> &'static str {
+    match table.topic {
+        Topic::Rows => "rows",
+        Topic::Rejects => "rejects",
+    }
+}
+
+fn side(table: &ArchiveTable) -> usize {
+    match table.topic {
+        Topic::Rows => 0,
+        Topic::Rejects => 1,
+    }
+}

@@ -1,0 +1,83 @@
+//! Room on the disks that are written to: a full disk is a condition that passes, so it is noticed before it does harm and waited
+//! out.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+/// Room that appends to the embedded log leave free: what is in its memory must still fit, and the archive must be able to take
+/// rows over, which is what makes room in the log.
+pub(crate) const LOG_RESERVE_BYTES: u64 = 64 << 20;
+
+/// Room that the archive leaves free.
+pub(crate) const ARCHIVE_RESERVE_BYTES: u64 = 16 << 20;
+
+/// Room without which nothing is removed from the embedded log, either: removing writes, too.
+pub(crate) const TRIM_RESERVE_BYTES: u64 = 4 << 20;
+
+/// What the system says when a disk or a quota is full: `ENOSPC`, and `EDQUOT` of Linux and of macOS.
+const CODES: [i32; 3] = [28, 122, 69];
+
+/// There is too little room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the disk of `{}` is full: {} MiB are free and {} MiB are needed; make room there, and it goes on by itself",
+    .path.display(), .free >> 20, .needed.div_ceil(1 << 20)
+)]
+pub(crate) struct Full {
+    path: PathBuf,
+    free: u64,
+    needed: u64,
+}
+
+/// Whether `needed` bytes fit on the disk of an existing path. Where the system does not tell, they do.
+pub(crate) fn check(path: &Path, needed: u64) -> Result<(), Full> {
+    let Ok(disk) = rustix::fs::statvfs(path) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < needed { Err(Full { path: path.to_owned(), free, needed }) } else { Ok(()) }
+}
+
+/// Whether the cause of an error is that a disk is full.
+pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<Full>() {
+            return true;
+        }
+        if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            return CODES.contains(&code);
+        }
+        next = error.source();
+    }
+    // Some libraries keep only the text of what the system said.
+    let text = crate::chain::chain(error);
+    CODES.iter().any(|code| text.contains(&format!("(os error {code})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_full_disk_is_known_however_deep_it_is_told() {
+        assert!(is_full(&Outer(std::io::Error::from_raw_os_error(28))));
+        assert!(!is_full(&Outer(std::io::Error::from_raw_os_error(2))));
+        assert!(is_full(&Outer(std::io::Error::other("writing: No space left on device (os error 28)"))));
+        assert!(is_full(&check(Path::new("/"), u64::MAX).unwrap_err()));
+    }
+
+    #[test]
+    fn the_message_names_the_path_and_the_way_out() {
+        let full = Full { path: PathBuf::from("/lake"), free: 3 << 20, needed: (16 << 20) + 1 };
+        let text = "the disk of `/lake` is full: 3 MiB are free and 17 MiB are needed; make room there, and it goes on by itself";
+        assert_eq!(full.to_string(), text);
+    }
+
+    #[test]
+    fn where_the_system_does_not_tell_there_is_room() {
+        assert_eq!(check(Path::new("/there/is/no/such/path"), u64::MAX), Ok(()));
+    }
+}
