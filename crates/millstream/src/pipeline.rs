@@ -154,7 +154,7 @@ impl Shares {
     pub(crate) fn of(memory: u64) -> Self {
         let share = |percent: u64| memory / 100 * percent;
         Self {
-            table: share(40),
+            table: share(30),
             queries: usize::try_from(share(20)).unwrap_or(usize::MAX),
             dedup: share(15),
             spools: share(10),

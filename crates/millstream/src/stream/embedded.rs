@@ -368,7 +368,7 @@ impl Inner {
         failpoint::hit("append.after");
         let appends = self.became_durable(&durable, &ends, now);
         failpoint::acknowledge(appends);
-        self.fresh.put(durable.into_iter().filter_map(Durable::as_record));
+        self.fresh.put(durable.into_iter().filter_map(Durable::into_record));
         self.appended.send_modify(|count| *count += 1);
         Ok(ends)
     }
@@ -530,7 +530,7 @@ struct Durable {
 
 impl Durable {
     /// As its reader gets it, with the memory of its rows; none without them.
-    fn as_record(self) -> Option<(Record, u64)> {
+    fn into_record(self) -> Option<(Record, u64)> {
         let Self { at, offset, stored: Stored { timestamp_micros, header, .. }, rows } = self;
         let rows = rows?;
         let bytes = memory_of(&rows) as u64;

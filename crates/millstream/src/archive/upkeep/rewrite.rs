@@ -12,6 +12,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use deltalake::kernel::Add;
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake::operations::write::writer::PartitionWriter;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use object_store::path::Path as StorePath;
@@ -21,8 +22,8 @@ use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuil
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::super::stage::{properties, put_into_partition};
-use super::super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN};
+use super::super::stage::put_into_partition;
+use super::super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, encode};
 use super::pace::Pace;
 use super::plan::DataFile;
 use crate::clock::now_micros;

@@ -65,6 +65,7 @@ impl Values {
     /// The files in `folder`, which is made when it is not there. Blocks.
     pub(super) fn open(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder)?;
+        File::open(folder.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         let mut files = Files::default();
         for number in numbers(&folder)? {
             files.next = files.next.max(number + 1);

@@ -228,11 +228,19 @@ impl Writer {
         }
     }
 
-    /// Waits until what was sent is delivered, or a while. The library's own flush looks every 100 ms only.
+    /// Waits until what was sent is delivered, or a while. The library's own flush looks every 100 ms only; and its poll, given a
+    /// time, spins through the last millisecond of it, which was an eighth of all processor time over Kafka.
     fn deliver(&self) {
         let began = Instant::now();
-        while self.producer.in_flight_count() > 0 && began.elapsed() < CALL_TIMEOUT {
-            self.producer.poll(Duration::from_millis(1));
+        loop {
+            let waiting = self.producer.in_flight_count();
+            if waiting == 0 || began.elapsed() >= CALL_TIMEOUT {
+                return;
+            }
+            self.producer.poll(Duration::ZERO);
+            if self.producer.in_flight_count() == waiting {
+                std::thread::sleep(LOOK_PAUSE);
+            }
         }
     }
 
@@ -299,6 +307,9 @@ impl Writer {
         }
     }
 }
+
+/// Between two looks for deliveries.
+const LOOK_PAUSE: Duration = Duration::from_micros(500);
 
 /// How often a transactional id is asked for, each time for [`CALL_TIMEOUT`].
 const INIT_TRIES: u32 = 6;
