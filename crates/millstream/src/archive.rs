@@ -88,6 +88,7 @@ pub(crate) enum ArchiveError {
     NotOurs {
         /// Where.
         table: String,
+    },
     /// There is too little room for files of the table.
     #[error("cannot write to the archive table for now")]
     Full(#[from] crate::disk::Full),
