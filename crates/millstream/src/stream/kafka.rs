@@ -308,18 +308,14 @@ impl Log for KafkaLog {
             writer.ok_or_else(|| KafkaLogError::Fenced { reason: "the publisher has not started".to_owned() })?;
         let now_millis = (now_micros() / 1000).max(writing.last_millis);
         let appended = self.transact(writer, append, now_millis).await;
-        match &appended {
-            Ok(ends) => {
-                writing.last_millis = now_millis;
-                self.lift_ends(ends);
-                if self.client.is_time_to_look() {
-                    self.check_topics().await?;
-                }
-            }
-            Err(_) => {
-                writing.writer = None;
-                self.check_topics().await?;
-            }
+        if let Ok(ends) = &appended {
+            writing.last_millis = now_millis;
+            self.lift_ends(ends);
+        } else {
+            writing.writer = None;
+        }
+        if appended.is_err() || self.client.is_time_to_look() {
+            self.check_topics().await?;
         }
         appended
     }
