@@ -403,7 +403,11 @@ class Secured(unittest.TestCase):
                 settings = self.settings(username="guest") | {"stream.retention": '"0s"'}
                 pipeline = self.pipeline(self.cluster.secure_bootstrap, settings)
                 self.permit(pipeline.topic, without=missing)
-                run = self.run_with_password(pipeline)
+                variables = {"KAFKA_PASSWORD": self.cluster.password}
+                run = pipeline.start("run", pipeline.write(source__watch="true"), environment=variables)
+                if code == 0:
+                    wait_until(lambda: words[-1] in run.log.read_text(), SECONDS, f"{words[-1]}:\n{pipeline.told(run)}")
+                    run.process.send_signal(signal.SIGTERM)
                 self.assertEqual(pipeline.ended(run), code, pipeline.told(run))
                 for word in words:
                     self.assertIn(word, run.log.read_text(), pipeline.told(run))

@@ -120,8 +120,12 @@ free_port() {
 wait_until_up() {
     local number=$1 from=$2 log=$dir/node-$1/server.log port end=$((SECONDS + start_seconds))
     port=$(($(fact port) + number))
+    local seen=''
     until tail -c "+$((from + 1))" "$log" | grep 'Kafka Server started' >/dev/null && answers "$port"; do
-        if ! pids "$number" >/dev/null; then
+        # Between its making and its first step a process does not have the name of Java yet.
+        if pids "$number" >/dev/null; then
+            seen=yes
+        elif [ -n "$seen" ] || ! kill -0 "$(cat "$dir/node-$number/pid")" 2>/dev/null; then
             tail -n 20 "$log" >&2
             say "node $number ended while it started; its log: $log"
             return 1

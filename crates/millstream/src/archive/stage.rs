@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use deltalake::operations::write::writer::{PartitionWriter, PartitionWriterConfi
 use millstream_core::config::PartitionBy;
 use object_store::ObjectStoreExt;
 use object_store::path::Path as StorePath;
+use parquet::file::properties::WriterProperties;
 use tokio::task::JoinSet;
 
 use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged, encode};

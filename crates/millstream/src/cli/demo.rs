@@ -59,8 +59,8 @@ impl Instead {
         with_kafka.replacen("[stream]\n", &format!("[clean.spark]\nconnect = {spark:?}\n\n[stream]\n"), 1)
     }
 
-    /// That the pipeline file is right, and that somebody is where it says that Kafka is.
-    fn check(&self, pipeline: &str, file: &Path) -> Result<(), Failure> {
+    /// That a pipeline file is right, and that somebody is where it says that Kafka is.
+    fn check(pipeline: &str, file: &Path) -> Result<(), Failure> {
         let failed = |error: &std::io::Error| Failure::Failed(format!("finding the folder of the demo: {error}"));
         let file = std::path::absolute(file).map_err(|error| failed(&error))?;
         let config =
@@ -109,7 +109,7 @@ pub(super) fn demo(
     } else {
         let pipeline = instead.pipeline();
         // A mistake in an address leaves no folder behind.
-        instead.check(&pipeline, &pipeline_file)?;
+        Instead::check(&pipeline, &pipeline_file)?;
         copy(folder, &pipeline)?;
         terminal.say(&format!("the example is in `{}`: pipeline.toml, data, README.md", folder.display()));
     }

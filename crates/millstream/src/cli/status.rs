@@ -231,15 +231,15 @@ fn from_the_log(status: &Status) -> Vec<(&'static str, String)> {
         archive.version.map_or_else(|| "no version yet".to_owned(), |version| format!("version {version}")),
         count(archive.reject_rows)
     );
-    let receives = carries(&status.stages, "receive");
+    let has_receiver = carries(&status.stages, "receive");
     let mut lines = Vec::new();
-    if receives {
+    if has_receiver {
         lines.push(("receive", received));
     }
     if receive.gaps > 0 {
         lines.push(("", format!("{} GAPS in the log: rows are missing", count(receive.gaps))));
     }
-    if receives {
+    if has_receiver {
         lines.push(("live", live));
     }
     lines.push(("archive", archived));

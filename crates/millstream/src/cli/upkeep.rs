@@ -74,8 +74,7 @@ async fn tables(config: &Config) -> Result<[ArchiveTable; 2], Failure> {
     let stream = archive::stream_of(path).await.map_err(|error| failed(&error))?;
     let Some(stream) = stream else {
         return Err(Failure::Refused(format!(
-            "there is no archive in `{}` yet; start the pipeline with `millstream run`",
-            Path::new(path).display()
+            "there is no archive in `{path}` yet; start the pipeline with `millstream run`"
         )));
     };
     let OpenArchive { tables, .. } = open_archive(config, stream).await?;

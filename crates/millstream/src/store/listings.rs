@@ -68,7 +68,7 @@ impl<S: ObjectStore> WholeListings<S> {
                     None => store.list(prefix.as_ref()),
                 };
                 match listed.try_collect::<Vec<_>>().await {
-                    Ok(listed) => return Ok(stream::iter(listed.into_iter().map(Ok))),
+                    Ok(listed) => return Ok::<_, Error>(stream::iter(listed.into_iter().map(Ok))),
                     Err(error) => failures.another(error).await?,
                 }
             }

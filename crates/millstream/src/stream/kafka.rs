@@ -34,7 +34,6 @@ use uuid::Uuid;
 
 use self::client::Client;
 pub(crate) use self::error::KafkaLogError;
-use self::error::Kind;
 pub(crate) use self::foreign::ForeignLog;
 pub(crate) use self::group::Membership;
 use self::health::Health;
@@ -63,6 +62,9 @@ const ABORT_TRIES: u32 = 2;
 /// How often the group is told how far the archive is.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often in a row the broker may take no records out before a missing right is suspected.
+const KEPT_PATIENCE: u32 = 3;
+
 /// Shortest and longest time between two looks for records that may leave.
 const TRIM_INTERVALS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -86,6 +88,8 @@ pub(crate) struct KafkaLog {
 struct Times {
     noted: Option<Instant>,
     trimmed: Option<Instant>,
+    /// How often in a row the broker took no records out.
+    kept: u32,
 }
 
 /// Whether `interval` has passed; then it begins anew.
@@ -275,17 +279,6 @@ impl KafkaLog {
         let list = read::list(&self.client.settings, targets).map_err(failed)?;
         let options = AdminOptions::new().request_timeout(Some(2 * CALL_TIMEOUT));
         let deleted = self.client.admin()?.delete_records(&list, &options).await.map_err(failed)?;
-        let refused = deleted.elements().iter().find_map(|element| {
-            let code = element.error().err().and_then(|error| error.rdkafka_error_code())?;
-            (Kind::of_code(code) == Kind::Right).then(|| (element.topic().to_owned(), code))
-        });
-        if let Some((topic, code)) = refused {
-            let right = format!("Delete on the topic `{topic}`");
-            return Err(self
-                .client
-                .not_permitted(format!("take archived records out of the topic `{topic}`"), right, &code)
-                .into());
-        }
         let mut bounds = self.lock_bounds();
         let mut records = 0;
         for element in deleted.elements() {
@@ -295,7 +288,27 @@ impl KafkaLog {
             records += begin.0.saturating_sub(bounds.begin.0);
             bounds.begin = begin.max(bounds.begin);
         }
-        Ok(records)
+        drop(bounds);
+        let kept = deleted.elements().iter().find_map(|element| match element.offset() {
+            KafkaOffset::Offset(_) => None,
+            KafkaOffset::Beginning
+            | KafkaOffset::End
+            | KafkaOffset::Stored
+            | KafkaOffset::Invalid
+            | KafkaOffset::OffsetTail(_) => Some(element.topic().to_owned()),
+        });
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.kept = if kept.is_some() { times.kept + 1 } else { 0 };
+        match kept {
+            // A partition without a leader passes; the library does not hand on what the broker says.
+            Some(topic) if times.kept >= KEPT_PATIENCE && self.client.health.trouble().is_none() => {
+                let right = format!("Delete on the topic `{topic}`");
+                let operation = format!("take archived records out of the topic `{topic}`");
+                let reason = "the broker takes none out".to_owned();
+                Err(self.client.not_permitted(operation, right, &reason).into())
+            }
+            Some(_) | None => Ok(records),
+        }
     }
 }
 
@@ -308,18 +321,14 @@ impl Log for KafkaLog {
             writer.ok_or_else(|| KafkaLogError::Fenced { reason: "the publisher has not started".to_owned() })?;
         let now_millis = (now_micros() / 1000).max(writing.last_millis);
         let appended = self.transact(writer, append, now_millis).await;
-        match &appended {
-            Ok(ends) => {
-                writing.last_millis = now_millis;
-                self.lift_ends(ends);
-                if self.client.is_time_to_look() {
-                    self.check_topics().await?;
-                }
-            }
-            Err(_) => {
-                writing.writer = None;
-                self.check_topics().await?;
-            }
+        if let Ok(ends) = &appended {
+            writing.last_millis = now_millis;
+            self.lift_ends(ends);
+        } else {
+            writing.writer = None;
+        }
+        if appended.is_err() || self.client.is_time_to_look() {
+            self.check_topics().await?;
         }
         appended
     }

@@ -50,7 +50,7 @@ pub(crate) enum SparkError {
     /// The server is of a version that cannot do it.
     #[error(
         "Spark at {endpoint} is version {version}: 4.0 or later is needed, and {} is what was tried",
-        version::TRIED
+        super::version::TRIED
     )]
     TooOld {
         /// The server, without secrets.

@@ -114,7 +114,7 @@ impl Writer {
         }
         for _ in 0..INIT_TRIES {
             self.deliver();
-            if self.producer.in_flight_count() == 0 {
+            if self.producer.in_flight_count() == 0 || self.producer.context().has_failed() {
                 break;
             }
             self.client.health.bad("no answer");
@@ -361,8 +361,26 @@ struct Failed {
     bytes: usize,
 }
 
+impl WriterContext {
+    fn has_failed(&self) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// The topic that a line of librdkafka's log says must not be written: a partition that is refused to a transaction leaves its
+/// messages undelivered for a reason that is told nowhere else.
+fn refused_topic<'m>(facility: &str, message: &'m str) -> Option<&'m str> {
+    let is_refusal = facility == "ADDPARTS" && message.contains("authorization failed");
+    message.split('"').nth(1).filter(|_| is_refusal)
+}
+
 impl ClientContext for WriterContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(topic) = refused_topic(facility, message) {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+            failed.get_or_insert_with(|| Failed { topic: topic.to_owned(), code, bytes: 0 });
+        }
         log_line(&self.health, level, facility, message);
     }
 
@@ -397,4 +415,17 @@ impl ProducerContext for WriterContext {
 /// These types hold only numbers, texts and lists: serializing them cannot fail.
 fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused_topic;
+
+    #[test]
+    fn a_topic_that_is_refused_to_a_transaction_is_found_in_the_log_of_the_library() {
+        let line = "[thrd:main]: TxnCoordinator/0: Failed to add partition \"taxi.progress\" [3] to transaction: Broker: Topic authorization failed";
+        assert_eq!(refused_topic("ADDPARTS", line), Some("taxi.progress"));
+        assert_eq!(refused_topic("ADDPARTS", "partition \"taxi\" [0]: Broker: Operation not attempted"), None);
+        assert_eq!(refused_topic("FAIL", line), None);
+    }
 }
