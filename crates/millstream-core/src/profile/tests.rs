@@ -152,14 +152,17 @@ fn a_pipeline_file_tells_what_data_are_like() {
     # `warn` only marks a row, in its column `_marks`. Where such rows are no rows for you, write `reject`; where only the value is
     # wrong, `nullify`, or `clamp` for a range. Rules behind a `#` are guesses.
     [clean.rules]
-    # order_id_zero = { check = { sql = "order_id <> 0" }, action = "warn" }
+    # the first is 2010-10-15T00:00:00Z
+    ordered_at_since = { column = "ordered_at", check = { range = { min = 2019-01-01T00:00:00Z } }, action = "warn" }
     amount_min = { column = "amount", check = { range = { min = 0 } }, action = "warn" }   # the smallest is -5
     amount_max = { column = "amount", check = { range = { max = 500 } }, action = "warn" }   # 99.9 % are at most 89.5, the largest is 1000000
     status_values = { column = "status", check = { one_of = ["open", "paid"] }, action = "warn" }
     rate_code_values = { column = "rate_code", check = { one_of = [1, 2, 3, 4, 5] }, action = "warn" }   # 99 stands apart; does it mean NULL? then give the column null_tokens = ["99"]
-    note_values = { column = "note", check = { one_of = ["fine"] }, action = "warn" }
+    shipped_at_after_ordered_at = { column = "shipped_at", check = { compare = { op = ">=", with = "ordered_at" } }, action = "warn" }
+    # 99 % are within 46 min, the longest takes 3000 days
+    ordered_at_to_shipped_at_takes = { check = { sql = "shipped_at < ordered_at + INTERVAL '12' HOUR" }, action = "warn" }
 
-    # Each by itself tells all different rows apart: `order_id`.
+    # Each by itself tells all different rows apart: `ordered_at`, `shipped_at`, `order_id`.
     # 50 rows equal rows before them in every column.
     # data/b.parquet: 50 of its 50 rows are in other files too.
     [clean.dedup]
@@ -307,9 +310,6 @@ fn columns_that_say_nothing_and_odd_names_still_make_a_pipeline_that_reads() {
     name = "p"
 
     [source]
-    # These have other columns than the rest, and look like another table: empty.parquet.
-    # All of it goes into one table here, with NULL for what a file lacks. If that is not meant, narrow `path`, and give them a
-    # pipeline of their own (`millstream init` with their names).
     path = "data/*.parquet"
     # watch = true                   # go on with files that appear
     # event_time = …   no column is certain to hold the time of the event

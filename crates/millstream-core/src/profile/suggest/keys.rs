@@ -2,6 +2,7 @@
 
 use super::super::draft::{Draft, DraftDedup};
 use super::super::keys::Repeats;
+use super::super::names::words;
 use super::super::render::{counted, grouped};
 use super::super::{ColumnProfile, Profile};
 use super::NAMED;
@@ -9,6 +10,8 @@ use crate::types::ColumnType;
 
 /// A file of which this part is in other files too was delivered again, percent.
 const DELIVERED_AGAIN_PERCENT: u64 = 90;
+/// Words of columns that name a row.
+const NAMES: [&str; 4] = ["id", "uuid", "guid", "key"];
 /// Fewest rows that say something of a key.
 const FEWEST_ROWS: usize = 20;
 
@@ -25,14 +28,17 @@ pub(super) fn keys(profile: &Profile, draft: &mut Draft) {
     }
     let repeats = profile.keys.repeats();
     let part = if profile.keys.is_whole() { "" } else { " of a part of the rows" };
-    let Some(key) = profile.keys.key(&among).filter(|key| key.is_exact) else {
-        if repeats.rows > 0 {
-            draft.key_notes.push(format!(
-                "{}{part} equal rows before them, and no few columns tell rows apart.",
-                counted(repeats.rows, "row")
-            ));
-        }
-        return;
+    // Few columns may tell apart the rows that there are and not those that will come. So rows are left out by what names them, or
+    // else by all columns together.
+    let is_name = |place: &usize| words(&name(*place)).iter().any(|word| NAMES.contains(&word.as_str()));
+    let key = match unique.iter().copied().find(is_name) {
+        Some(place) => vec![place],
+        None if repeats.rows == 0 => match profile.keys.key(&among).filter(|key| key.is_exact) {
+            Some(key) => key.columns,
+            None => return,
+        },
+        None if profile.keys.is_exact(&among) => among,
+        None => return,
     };
     let again = delivered_again(&repeats);
     if repeats.rows == 0 {
