@@ -260,9 +260,7 @@ async fn check_not_elsewhere(config: &Config, log: &dyn Log, bounds: &[Bounds]) 
     Err(PipelineError::Refused(format!(
         "there is no archive in `{}`, and the group `{}` has archived partition {at} of `{}` up to offset {offset} elsewhere: is \
          `archive.path` right? (To fill a second archive from the same topic, name another `stream.kafka.group`, too.)",
-        config.archive.path,
-        kafka.group,
-        config.stream.topic
+        config.archive.path, kafka.group, config.stream.topic
     )))
 }
 

@@ -270,7 +270,13 @@ impl Received {
         let problem = (is_level && records != counted).then(|| {
             format!("{records} records of the topic are archived, and {counted} of them became rows or rejects or were filtered")
         });
-        Ledger { balanced: problem.is_none(), problems: problem.into_iter().collect(), total, expired, files: Vec::new() }
+        Ledger {
+            balanced: problem.is_none(),
+            problems: problem.into_iter().collect(),
+            total,
+            expired,
+            files: Vec::new(),
+        }
     }
 }
 

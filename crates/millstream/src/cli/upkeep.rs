@@ -1,7 +1,5 @@
 //! `millstream compact`, `vacuum` and `expire`: upkeep of the archive by hand, whether the pipeline runs or not.
 
-use std::path::Path;
-
 use indicatif::{ProgressBar, ProgressStyle};
 use millstream_core::config::Config;
 use millstream_core::ids::Topic;

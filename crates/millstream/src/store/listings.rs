@@ -1,6 +1,5 @@
 //! A store whose listings come whole: the library tries requests again, but gives up when the body of a listing breaks off.
 
-use std::error::Error as _;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,8 +52,14 @@ impl Failures {
 /// Whether the connection failed under an answer, rather than the store refusing something.
 fn broke_off(error: &Error) -> bool {
     let Error::Generic { source, .. } = error else { return false };
-    std::iter::successors(Some(&**source as &(dyn std::error::Error + 'static)), |error| error.source())
-        .any(<dyn std::error::Error>::is::<HttpError>)
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&**source);
+    while let Some(error) = next {
+        if error.is::<HttpError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 impl<S: ObjectStore> WholeListings<S> {

@@ -58,7 +58,7 @@ pub(super) fn keys(profile: &Profile, draft: &mut Draft) {
     }
     // Only where whole files came again is it certain that equal rows are one.
     let is_certain = !again.is_empty() && draft.is_whole && profile.keys.is_whole();
-    draft.dedup = Some(DraftDedup { key: key.columns.into_iter().map(name).collect(), is_certain, rows: None });
+    draft.dedup = Some(DraftDedup { key: key.into_iter().map(name).collect(), is_certain, rows: None });
 }
 
 fn delivered_again(repeats: &Repeats) -> Vec<(usize, u64, u64)> {
