@@ -405,7 +405,7 @@ fn publishing(
     // Half of what the log keeps for the receiver: one append is collected while another is on its way.
     let handed_bytes = if config.stream.kafka.is_none() { shares.handed / 2 } else { 0 };
     let dedup_bytes = shares.dedup;
-    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, handed_bytes, retries })
+    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, retries, handed_bytes })
 }
 
 /// Has people told on the page and by `status`.

@@ -156,7 +156,10 @@ impl ArchiveTable {
 
 #[cfg(test)]
 mod tests {
-    use millstream_core::config::PartitionBy;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use millstream_core::config::{Location, PartitionBy, Upkeep};
     use millstream_core::ids::StreamId;
 
     use super::*;
@@ -166,7 +169,7 @@ mod tests {
 
     fn table(folder: &tempfile::TempDir, rules: u64) -> ArchiveTable {
         let settings = ArchiveSettings {
-            path: folder.path().to_owned(),
+            path: Location::Folder(folder.path().to_owned()),
             pipeline: "orders".to_owned(),
             stream: StreamId(uuid::Uuid::nil()),
             partitions: vec![AT, AT.rejects()],
@@ -174,6 +177,13 @@ mod tests {
             event_time: None,
             is_shared: true,
             rules: Some(rules),
+            upkeep: Upkeep {
+                compact: false,
+                target_file_bytes: 1 << 20,
+                history: Duration::from_hours(1),
+                checkpoint_versions: NonZeroU32::MIN,
+                retention: None,
+            },
         };
         ArchiveTable::new(&settings, Topic::Rows).unwrap()
     }

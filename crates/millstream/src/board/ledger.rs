@@ -336,7 +336,8 @@ mod tests {
 
     #[test]
     fn records_of_another_program_add_up_once_both_tables_are_level() {
-        let level = Received { delivered: 5, rejected: 2, filtered: 3, records: 10, is_level: true, waiting: 4 };
+        let level =
+            Received { delivered: 5, rejected: 2, filtered: 3, records: 10, is_level: true, waiting: 4, expired: 0 };
         let ledger = level.ledger();
         assert!(ledger.balanced && adds_up(&ledger.total), "{ledger:?}");
         assert_eq!((ledger.total.rows, ledger.total.in_flight), (14, 4));

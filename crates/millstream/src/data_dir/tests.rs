@@ -122,21 +122,22 @@ fn reset_removes_what_is_ours_and_nothing_else() {
     let folder = TempDir::new().unwrap();
     let config = taxi(folder.path());
     let data_dir = config.pipeline.data_dir.clone();
+    let archive = config.archive.path.folder().unwrap().to_owned();
     drop(DataDir::open(&config).unwrap());
     std::fs::create_dir_all(data_dir.join("log/deep")).unwrap();
     std::fs::write(data_dir.join("log/deep/journal"), "x").unwrap();
     std::fs::write(data_dir.join("notes.txt"), "of a person").unwrap();
-    std::fs::create_dir_all(config.archive.path.join("rows/_delta_log")).unwrap();
-    std::fs::create_dir_all(config.archive.path.join("rejects")).unwrap();
+    std::fs::create_dir_all(archive.join("rows/_delta_log")).unwrap();
+    std::fs::create_dir_all(archive.join("rejects")).unwrap();
 
     let planned = reset(&config, false, true).unwrap();
     assert!(data_dir.join("log/deep/journal").exists(), "a dry run removes nothing");
     assert_eq!(reset(&config, false, false).unwrap(), planned);
     assert!(!data_dir.join("log").exists() && !data_dir.join("FORMAT").exists() && !data_dir.join("lock").exists());
-    assert!(config.archive.path.join("rows/_delta_log").exists(), "the archive stays unless it is named");
+    assert!(archive.join("rows/_delta_log").exists(), "the archive stays unless it is named");
 
     reset(&config, true, false).unwrap();
-    assert!(!config.archive.path.exists());
+    assert!(!archive.exists());
     assert_eq!(std::fs::read_to_string(data_dir.join("notes.txt")).unwrap(), "of a person");
 }
 
@@ -147,6 +148,7 @@ fn reset_never_follows_links_and_refuses_what_is_not_an_archive() {
     std::fs::write(elsewhere.path().join("precious"), "x").unwrap();
     let config = taxi(folder.path());
     let data_dir = config.pipeline.data_dir.clone();
+    let archive = config.archive.path.folder().unwrap().to_owned();
     drop(DataDir::open(&config).unwrap());
 
     symlink(elsewhere.path(), data_dir.join("log")).unwrap();
@@ -155,7 +157,7 @@ fn reset_never_follows_links_and_refuses_what_is_not_an_archive() {
     std::fs::create_dir(data_dir.join("log")).unwrap();
     symlink(elsewhere.path(), data_dir.join("log/inside")).unwrap();
 
-    std::fs::create_dir_all(config.archive.path.join("rows/photos")).unwrap();
+    std::fs::create_dir_all(archive.join("rows/photos")).unwrap();
     let error = reset(&config, true, false).unwrap_err();
     assert!(matches!(error, DataDirError::NotOurs { .. }), "{error}");
     assert!(data_dir.join("FORMAT").exists(), "a refusal removes nothing");

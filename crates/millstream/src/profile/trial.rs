@@ -141,13 +141,12 @@ pub(crate) async fn trial(
     for (file, groups) in found.iter().zip(groups) {
         let rows = groups.as_ref().map_or(0, Groups::rows);
         let pieces = if groups.is_ok() { chosen.next().unwrap_or_default() } else { Vec::new() };
-        let problem = match groups {
-            Err(reason) => Some(reason),
-            Ok(_) => {
-                let work = tasting.file(listing, file, &pieces, &tell, most.unwrap_or(u64::MAX));
-                let ended = AssertUnwindSafe(work).catch_unwind().await;
-                ended.unwrap_or_else(|panic| Err(SourceError::panicked(file, panic).reason())).err()
-            }
+        let problem = if let Err(reason) = groups {
+            Some(reason)
+        } else {
+            let work = tasting.file(listing, file, &pieces, &tell, most.unwrap_or(u64::MAX));
+            let ended = AssertUnwindSafe(work).catch_unwind().await;
+            ended.unwrap_or_else(|panic| Err(SourceError::panicked(file, panic).reason())).err()
         };
         tasting.trial.rows_in_files += if problem.is_none() { rows } else { 0 };
         tasting.trial.files.push(TriedFile { file: file.file.to_string(), size_bytes: file.size, rows, problem });
@@ -218,8 +217,8 @@ impl<'c> Tasting<'c> {
             let mut rows = read::rows(listing.store(), &split, &plan.source_columns(), batch_rows);
             while let Some(next) = rows.next().await {
                 let (first_row, raw) = next.map_err(|error| error.reason())?;
-                let cleaned = cleaner.clean(first_row, &raw).map_err(|error| chain(&error))?;
-                self.take_in(&found.file, &plan, first_row, &raw, cleaned, starts_new_file);
+                let outcome = cleaner.clean(first_row, &raw).map_err(|error| chain(&error))?;
+                self.take_in(&found.file, &plan, first_row, &raw, outcome, starts_new_file);
                 starts_new_file = false;
                 tell(self.trial.rows, of);
             }
@@ -300,7 +299,7 @@ impl<'c> Tasting<'c> {
         let Some(marks) = clean.column_by_name("_marks").filter(|marks| marks.null_count() < marks.len()) else {
             return;
         };
-        let Some(numbers) = clean.column_by_name("_row").map(|rows| rows.as_primitive::<Int64Type>()) else { return };
+        let Some(numbers) = clean.column_by_name("_row").map(AsArray::as_primitive::<Int64Type>) else { return };
         let marks = marks.as_list::<i32>();
         for row in (0..clean.num_rows()).filter(|&row| marks.is_valid(row)) {
             self.trial.marked += 1;

@@ -65,9 +65,9 @@ fn json(result: &QueryResult, batches: Vec<RecordBatch>) -> Response {
     let head = format!("{{\"columns\":{},\"rows\":[", text(&heads(&result.schema)));
     let tail = format!("],\"truncated\":{},\"elapsed_ms\":{}}}", result.truncated, text(&elapsed_ms(result)));
     let mut first = true;
-    let held = result.memory.clone();
+    let memory = result.memory.clone();
     let rows = pieces(batches).map(move |piece| {
-        let _until_sent = &held;
+        let _until_sent = &memory;
         let mut part = String::new();
         for row in plain_rows(&piece) {
             if !std::mem::take(&mut first) {
@@ -88,9 +88,9 @@ fn arrow(result: &QueryResult, schema: &Schema, batches: Vec<RecordBatch>) -> Re
     // The stream ends with an error, not with a half answer that looks whole.
     let mut pieces = pieces(batches);
     let mut finished = false;
-    let held = result.memory.clone();
+    let memory = result.memory.clone();
     let rest = std::iter::from_fn(move || {
-        let _until_sent = &held;
+        let _until_sent = &memory;
         if finished {
             return None;
         }

@@ -117,7 +117,7 @@ struct Writer {
 }
 
 enum Open {
-    Csv(csv::Writer<Counted>),
+    Csv(Box<csv::Writer<Counted>>),
     Parquet(Box<ArrowWriter<Counted>>),
 }
 
@@ -129,7 +129,7 @@ impl Writer {
     fn finish(self) -> Result<Written, QueryError> {
         let Some((_, open)) = self.open else { return Err(QueryError::Failed("it has no columns".to_owned())) };
         let counted = match open {
-            Open::Csv(writer) => writer.into_inner(),
+            Open::Csv(writer) => (*writer).into_inner(),
             Open::Parquet(writer) => writer.into_inner().map_err(failed)?,
         };
         let mut file = counted.file.into_inner().map_err(failed)?;
@@ -156,7 +156,7 @@ impl Take for Writer {
                 let mut writer = csv::WriterBuilder::new().with_header(true).build(file);
                 // The names of the columns stand there also without rows.
                 writer.write(&RecordBatch::new_empty(text_schema(&plain))).map_err(failed)?;
-                Open::Csv(writer)
+                Open::Csv(Box::new(writer))
             }
             Format::Parquet => {
                 let properties = WriterProperties::builder()

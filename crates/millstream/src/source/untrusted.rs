@@ -170,9 +170,9 @@ impl PageCheck {
                 is_text: is_text(column),
                 is_repeated: column.column_descr().max_rep_level() > 0,
             };
-            let takes = pages::check(bytes, &chunk, &self.allowance)?;
+            let needed = pages::check(bytes, &chunk, &self.allowance)?;
             let taken = self.taken.entry(group).or_default();
-            *taken = taken.saturating_add(takes);
+            *taken = taken.saturating_add(needed);
             if *taken > self.total {
                 return Err(PagesRefusal::Isolate(format!(
                     "a batch of row group {group} may take {}",

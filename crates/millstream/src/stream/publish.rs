@@ -371,17 +371,14 @@ impl Publisher {
                 Ok(0)
             }
             // Not the file's fault.
-            Some(SplitEvent::Failed(source @ CleanError::Source(SourceError::Stop { .. }))) => {
-                Err(PublishError::Clean { file: name, source: Box::new(source) })
-            }
+            Some(SplitEvent::Failed(
+                source @ (CleanError::Source(SourceError::Stop { .. }) | CleanError::Rows(_) | CleanError::Spark(_)),
+            )) => Err(PublishError::Clean { file: name, source: Box::new(source) }),
             Some(SplitEvent::Failed(CleanError::Source(error))) => {
                 current.given_up = true;
                 current.split = None;
                 self.quarantine(sequence, error.reason(), pending);
                 Ok(0)
-            }
-            Some(SplitEvent::Failed(source @ (CleanError::Rows(_) | CleanError::Spark(_)))) => {
-                Err(PublishError::Clean { file: name, source: Box::new(source) })
             }
         }
     }

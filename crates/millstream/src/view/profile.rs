@@ -157,13 +157,14 @@ mod tests {
 
     use super::*;
 
-    fn of(array: ArrayRef) -> ColumnProfile {
+    fn of(array: impl Array + 'static) -> ColumnProfile {
+        let array: ArrayRef = Arc::new(array);
         column(&Field::new("c", array.data_type().clone(), true), &array).unwrap()
     }
 
     #[test]
     fn numbers_are_told_by_their_spread_and_nulls_are_counted_apart() {
-        let profile = of(Arc::new(Float64Array::from(vec![Some(1.0), None, Some(3.0), Some(3.0), Some(f64::NAN)])));
+        let profile = of(Float64Array::from(vec![Some(1.0), None, Some(3.0), Some(3.0), Some(f64::NAN)]));
         assert_eq!((profile.nulls, profile.distinct), (1, 2));
         assert_eq!((profile.low, profile.high, profile.median), (Some(1.0), Some(3.0), Some(3.0)));
         assert_eq!(profile.bars.iter().sum::<u64>(), 3);
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn a_single_far_value_does_not_flatten_the_rest() {
         let values: Vec<f64> = (0..1000).map(f64::from).chain([1e9]).collect();
-        let profile = of(Arc::new(Float64Array::from(values)));
+        let profile = of(Float64Array::from(values));
         assert_eq!(profile.high, Some(1e9));
         assert!(profile.bars.iter().all(|&rows| rows > 20), "{:?}", profile.bars);
         assert_eq!(profile.bars.iter().sum::<u64>(), 1001);
@@ -181,9 +182,9 @@ mod tests {
     #[test]
     fn decimals_are_numbers_and_texts_are_counted_by_value() {
         let decimals = Decimal128Array::from(vec![150, 250]).with_precision_and_scale(10, 2).unwrap();
-        let profile = of(Arc::new(decimals));
+        let profile = of(decimals);
         assert_eq!((profile.low, profile.high), (Some(1.5), Some(2.5)));
-        let profile = of(Arc::new(StringArray::from(vec![Some("b"), Some("a"), Some("b"), None])));
+        let profile = of(StringArray::from(vec![Some("b"), Some("a"), Some("b"), None]));
         let top: Vec<_> = profile.top.iter().map(|top| (top.value.as_str(), top.rows)).collect();
         assert_eq!((profile.nulls, profile.distinct, top), (1, 2, vec![("b", 2), ("a", 1)]));
     }

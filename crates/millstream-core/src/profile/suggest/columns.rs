@@ -68,7 +68,7 @@ fn set_type(column: &ColumnProfile, kept: &mut DraftColumn) {
     let mut set = |text: &str| kept.settings.push(("type", toml_text(text)));
     match scalars.as_slice() {
         [] if types.is_empty() => {
-            kept.notes.push("nothing but NULL so far: it comes with the first file that gives it a type".to_owned())
+            kept.notes.push("nothing but NULL so far: it comes with the first file that gives it a type".to_owned());
         }
         _ if scalars.len() < types.len() => {
             kept.notes.push(types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", or "));

@@ -95,12 +95,11 @@ impl ArchiveTable {
                 rewritten.rows_read += batch.num_rows() as u64;
                 let batch = conform(&batch, &schema).and_then(|batch| kept(batch, keep)).map_err(self.arrange())?;
                 rewritten.rows += batch.num_rows() as u64;
-                let writer = match &mut begun {
-                    Some(writer) => writer,
-                    None => {
-                        let properties = encode::properties(&schema, Some(&batch), Some(sizes.row_group));
-                        begun.insert(self.writer(Arc::clone(&store), &schema, partition, properties, sizes.file)?)
-                    }
+                let writer = if let Some(writer) = &mut begun {
+                    writer
+                } else {
+                    let properties = encode::properties(&schema, Some(&batch), Some(sizes.row_group));
+                    begun.insert(self.writer(Arc::clone(&store), &schema, partition, properties, sizes.file)?)
                 };
                 writer.write(&batch).await.map_err(self.delta("write files of"))?;
                 if !pace.rest().await {

@@ -53,7 +53,8 @@ impl Held {
 
     fn write(&self) {
         let Some(path) = &self.path else { return };
-        let text: String = self.earlier.iter().chain(&self.now).map(|id| format!("{id}\n")).collect();
+        let lines: Vec<String> = self.earlier.iter().chain(&self.now).map(ToString::to_string).collect();
+        let text = lines.join("\n");
         let written = if text.is_empty() { std::fs::remove_file(path) } else { std::fs::write(path, text) };
         match written {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

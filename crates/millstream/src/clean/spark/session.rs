@@ -142,10 +142,11 @@ async fn end_others(session: &Session, others: &[Uuid], text: &str) {
         }
         Ok::<(), spark_connect::Error>(())
     };
-    match tokio::time::timeout(RELEASE_TIMEOUT, end).await {
-        Ok(Ok(())) => info!(sessions = others.len(), "{text}"),
+    if let Ok(Ok(())) = tokio::time::timeout(RELEASE_TIMEOUT, end).await {
+        info!(sessions = others.len(), "{text}");
+    } else {
         // The server ends them by itself, later.
-        Ok(Err(_)) | Err(_) => debug!(sessions = others.len(), "sessions with Spark are left to the server"),
+        debug!(sessions = others.len(), "sessions with Spark are left to the server");
     }
 }
 

@@ -99,8 +99,8 @@ pub(super) fn collect(
     rejects: &RecordBatch,
 ) {
     let has = |kept: &[BeforeAfter], fate| kept.iter().filter(|example| example.fate == fate).count() >= OF_EACH;
-    let marks = clean.column_by_name("_marks").map(|marks| marks.as_list::<i32>());
-    let numbers = clean.column_by_name("_row").map(|rows| rows.as_primitive::<Int64Type>());
+    let marks = clean.column_by_name("_marks").map(AsArray::as_list::<i32>);
+    let numbers = clean.column_by_name("_row").map(AsArray::as_primitive::<Int64Type>);
     if let (Some(marks), Some(numbers)) = (marks, numbers) {
         for (fate, is_marked) in [("delivered", false), ("marked", true)] {
             if has(kept, fate) {

@@ -242,10 +242,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let values = Values::open(folder.path().to_owned()).unwrap();
         let places = values.append(bytes(&["one", "two"]).iter()).unwrap();
-        places.iter().for_each(|place| values.name(*place));
+        for place in &places {
+            values.name(*place);
+        }
         assert_eq!(values.let_go(&places), Vec::<u64>::new());
         values.lock().written = None;
-        places.iter().for_each(|place| values.name(*place));
+        for place in &places {
+            values.name(*place);
+        }
         assert_eq!(values.let_go(&places[..1]), Vec::<u64>::new());
         let free = values.let_go(&places[1..]);
         assert_eq!(free, [places[0].file]);

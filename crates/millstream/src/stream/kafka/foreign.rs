@@ -452,7 +452,7 @@ mod tests {
         assert_eq!(offsets(&rejects), (vec![11, 15, 16, 17], 32));
         let tally = |record: &Record| match &record.value {
             Value::Rows { tally, .. } => (tally.all.to_vec(), tally.filtered.to_vec()),
-            Value::Arrow(_) => panic!("rows are wanted"),
+            Value::Arrow(_) | Value::Batch(_) => panic!("rows are wanted"),
         };
         assert_eq!(tally(&clean), (run.offsets.clone(), vec![31]));
         assert_eq!(tally(&rejects), (Vec::new(), Vec::new()));
