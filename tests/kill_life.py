@@ -17,6 +17,17 @@ from program import DATA_DIR, EXAMPLE, Failure, Run, adapt, registered, start, w
 from reader import Archive, read_archive
 
 END_SECONDS = 180
+UPKEEP = ("upkeep.", "vacuum.")
+BY_HAND = {
+    "upkeep.rewritten": "compact",
+    "upkeep.before_commit": "compact",
+    "upkeep.committed": "compact",
+    "vacuum.marked": "vacuum",
+    "vacuum.removed": "vacuum",
+}
+"""The commands that meet these fail-points."""
+VERSIONS = 6
+"""Of the archive, before upkeep by hand begins."""
 SECRETS = {"clean.spark.connect"}
 """Settings that are not printed: a server that is given may want a token."""
 # A stop asked for by a signal: drained (0), or ended by it before the source was at its end.
@@ -70,6 +81,7 @@ class Life:
             "stream.batch_rows": rng.choice(["200", "500", "2000"]),
             "stream.flush_interval": rng.choice(['"2ms"', '"10ms"', '"50ms"']),
             "stream.retention": rng.choice(['"100ms"', '"1h"']),
+            "archive.commit_bytes": rng.choice(['"64KiB"', '"128MiB"']),
             "archive.commit_interval": rng.choice(['"50ms"', '"200ms"', '"1s"']),
             "archive.partition_by": rng.choice(['"month"', '"none"']),
             # Upkeep comes in every life, and files that it replaced go within it.
@@ -82,9 +94,9 @@ class Life:
     def _write_pipeline(self, example: str, settings: dict[str, str]) -> None:
         (self.folder / "pipeline.toml").write_text(adapt(example, settings))
 
-    def _plant(self) -> None:
+    def _plant(self, name: str = "left.parquet") -> None:
         """A file of a writer that was killed long ago, which vacuum is to find."""
-        path = self._archive() / "rows" / "left.parquet"
+        path = self._archive() / "rows" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"never committed")
         then = time.time() - 30 * 3600
@@ -117,6 +129,8 @@ class Life:
 
     def kill(self, plan: Plan) -> bool:
         """One process under `plan`; whether the plan came true before the process was done."""
+        if plan.failpoint.startswith(UPKEEP):
+            return self._dies_in_upkeep(plan)
         run = self.start(plan)
         if plan.kind == "failpoint":
             return self._dies_at_failpoint(run, plan)
@@ -143,6 +157,31 @@ class Life:
         code = self._ended(run)
         if not was_killed(code) and code != 0:
             raise Failure(f"exit code {code} under fail-point {plan}")
+        return was_killed(code)
+
+    def _dies_in_upkeep(self, plan: Plan) -> bool:
+        """Upkeep by hand dies beside a program that goes on; what only the program itself does, it does at its next start."""
+        # Not often is there enough to do for more.
+        plan.hit = 1
+        run = self.start()
+        log = self._archive() / "rows" / "_delta_log"
+        deadline = time.monotonic() + END_SECONDS
+        while run.process.poll() is None and len(list(log.glob("*.json"))) < VERSIONS and time.monotonic() < deadline:
+            time.sleep(0.02)
+        command = BY_HAND.get(plan.failpoint)
+        if command is None:
+            # The log's entries are past the history then.
+            run.wait(1.2)
+            run.kill()
+            return self._dies_at_failpoint(self.start(plan), plan)
+        if command == "vacuum":
+            # The one that was there from the beginning may be gone.
+            self._plant(f"left-{time.monotonic_ns()}.parquet")
+        hand = start(self.folder, command, "pipeline.toml", environment=armed(plan), name="hand")
+        code = self._ended(hand)
+        run.kill()
+        if not was_killed(code) and code != 0:
+            raise Failure(f"exit code {code} of `{command}` under fail-point {plan}")
         return was_killed(code)
 
     def _signal(self, run: Run, plan: Plan) -> bool:

@@ -2,10 +2,14 @@
 
 import random
 import signal
+from collections import Counter
 from dataclasses import dataclass
 
 SHARES = {"failpoint": 13, "moment": 5, "signal": 2}
 """How often each kind of kill is dealt when only the program can be killed."""
+
+FRESH_TRIES = {False: 1, True: 5}
+"""Fresh lives in which a fail-point is tried before it counts as unreachable; not in every one there is enough for upkeep to do."""
 
 
 @dataclass
@@ -58,6 +62,7 @@ class Schedule:
         self.kinds = dict.fromkeys(shares, 0)
         """How many kills of each kind came true."""
         self.unreached: set[str] = set()
+        self.fresh_tries: Counter[str] = Counter()
         self.run_seconds = 2.5
         """How long an undisturbed process took lately: random moments lie within it."""
 
@@ -96,7 +101,8 @@ class Schedule:
         if plan.kind != "failpoint":
             self.deck.append(plan.kind)
         elif not self.killed.get(plan.failpoint):
-            if fresh and plan.hit == 1:
+            self.fresh_tries[plan.failpoint] += fresh and plan.hit == 1
+            if self.fresh_tries[plan.failpoint] == FRESH_TRIES[plan.failpoint.startswith("upkeep.")]:
                 self.unreached.add(plan.failpoint)
             elif plan.failpoint not in self.again:
                 self.again.append(plan.failpoint)

@@ -425,8 +425,12 @@ impl ArchiveTable {
     pub(crate) async fn history(&self, table: &DeltaTable, limit: usize) -> Result<Vec<ArchiveVersion>, ArchiveError> {
         let mut versions = Vec::new();
         let mut version = table.version().unwrap_or_default();
-        let commits: Vec<_> =
-            table.history(Some(limit)).try_collect().await.map_err(self.delta("read the history of"))?;
+        let mut commits: Result<Vec<_>, _> = table.history(Some(limit)).try_collect().await;
+        if commits.is_err() {
+            // What was listed may have been cleaned away before it was read.
+            commits = table.history(Some(limit)).try_collect().await;
+        }
+        let commits = commits.map_err(self.delta("read the history of"))?;
         for commit in commits {
             let number = |key: &str| commit.info.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
             versions.push(ArchiveVersion {

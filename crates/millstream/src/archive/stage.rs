@@ -339,7 +339,7 @@ impl ArchiveTable {
             }
             newest.sort();
             // Names begin with the version: the newest are last, and `_last_checkpoint` is behind them.
-            newest.iter().rev().take(SYNCED_LOG_FILES).try_for_each(|path| sync(path))?;
+            newest.iter().rev().take(SYNCED_LOG_FILES).try_for_each(|path| sync_if_there(path))?;
             [log.as_path()].into_iter().chain(folder.ancestors().take(3)).try_for_each(sync)
         })
         .await
@@ -355,7 +355,7 @@ impl ArchiveTable {
             for entry in std::fs::read_dir(&log).map_err(list)? {
                 let path = entry.map_err(list)?.path();
                 if path.to_string_lossy().contains("checkpoint") {
-                    sync(&path)?;
+                    sync_if_there(&path)?;
                 }
             }
             sync(&log)
@@ -367,6 +367,14 @@ impl ArchiveTable {
 /// Runs what blocks where blocking is allowed.
 async fn blocking(work: impl FnOnce() -> Result<(), ArchiveError> + Send + 'static) -> Result<(), ArchiveError> {
     tokio::task::spawn_blocking(work).await.map_err(ArchiveError::Panicked)?
+}
+
+/// What was cleaned away since it was listed is not needed: a checkpoint that is on disk stands for it.
+fn sync_if_there(path: &Path) -> Result<(), ArchiveError> {
+    match sync(path) {
+        Err(ArchiveError::Sync { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        synced => synced,
+    }
 }
 
 fn sync(path: &Path) -> Result<(), ArchiveError> {

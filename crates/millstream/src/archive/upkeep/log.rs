@@ -66,7 +66,8 @@ impl ArchiveTable {
     }
 
     /// Removes what the log does not need to tell the versions from `cutoff_micros` on: what is below the newest checkpoint that is
-    /// not above the oldest of them. The oldest go first, so that whoever dies midway leaves no hole.
+    /// not above the oldest of them. The checkpoint before the newest stays in any case, with all that follows it: whoever opened
+    /// the table before the newest was written reads on from there. The oldest go first, so that whoever dies midway leaves no hole.
     async fn clean_log(&self, table: &DeltaTable, checkpointed: u64, cutoff_micros: i64) -> Result<u64, ArchiveError> {
         let store = table.object_store();
         let failed = |error: object_store::Error| self.delta("clean up the log of")(error.into());
@@ -77,7 +78,8 @@ impl ArchiveTable {
         let is_kept = |file: &ObjectMeta| file.last_modified.timestamp_micros() >= cutoff_micros;
         let kept = files.iter().filter(|(_, file)| is_kept(file)).map(|(version, _)| *version);
         let oldest = kept.min().unwrap_or(checkpointed).min(checkpointed);
-        let checkpoints = files.iter().filter(|(version, file)| *version <= oldest && is_checkpoint(file));
+        let is_base = |version: u64| version <= oldest && version < checkpointed;
+        let checkpoints = files.iter().filter(|(version, file)| is_base(*version) && is_checkpoint(file));
         let Some(base) = checkpoints.map(|(version, _)| *version).max() else { return Ok(0) };
         let mut removed = 0;
         for (_, file) in files.iter().take_while(|(version, _)| *version < base) {
