@@ -6,6 +6,7 @@ pub mod partition;
 
 use std::io::Cursor;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
@@ -43,6 +44,9 @@ pub enum RecordError {
     /// The value is an Arrow IPC stream without a batch.
     #[error("a record holds no batch")]
     Empty,
+    /// The value is damaged in a way over which the library panics.
+    #[error("a record is damaged: it is no Arrow stream that can be read")]
+    Damaged,
     /// A column has a type without a form in JSON.
     #[error("column `{column}` is of type {data_type}, which has no form in JSON records")]
     UnsupportedType {
@@ -115,7 +119,9 @@ pub fn encode_schema(schema: &Schema) -> Result<(String, Vec<u8>), RecordError> 
 /// # Errors
 /// When they are not what it writes.
 pub fn decode_schema(bytes: &[u8]) -> Result<SchemaRef, RecordError> {
-    StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema()).map_err(RecordError::Decode)
+    caught(|| {
+        StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema()).map_err(RecordError::Decode)
+    })
 }
 
 /// A number that almost certainly changes when a value does.
@@ -155,8 +161,15 @@ pub fn memory_of(batch: &RecordBatch) -> usize {
 /// # Errors
 /// When it is not an Arrow IPC stream with one batch.
 pub fn decode(value: &[u8]) -> Result<RecordBatch, RecordError> {
-    let mut reader = StreamReader::try_new(Cursor::new(value), None).map_err(RecordError::Decode)?;
-    reader.next().ok_or(RecordError::Empty)?.map_err(RecordError::Decode)
+    caught(|| {
+        let mut reader = StreamReader::try_new(Cursor::new(value), None).map_err(RecordError::Decode)?;
+        reader.next().ok_or(RecordError::Empty)?.map_err(RecordError::Decode)
+    })
+}
+
+/// The library panics over some bytes that are no stream.
+fn caught<T>(decode: impl FnOnce() -> Result<T, RecordError>) -> Result<T, RecordError> {
+    std::panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(RecordError::Damaged))
 }
 
 /// A batch that fits a record, with its value.

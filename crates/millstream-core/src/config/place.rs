@@ -149,7 +149,7 @@ mod tests {
         p.toml:2:35: clean.rules.a.b.check: `fare > ` is no SQL: Expected: an expression, found: EOF
           |
         2 | "a.b" = { check = { sql = "fare > " }, action = "warn" }
-          |                                                         ^
+          |                                   ^
         "#);
         insta::assert_snapshot!(placed(text, "clean.rules.a.b.check", "column `fare` is not there"), @r#"
         p.toml:2:28: clean.rules.a.b.check: column `fare` is not there

@@ -152,21 +152,21 @@ fn run_of_files_makes_a_pipeline_and_goes_on_with_it() {
     write(&data.join("orders_1.parquet"), vec![("id", ids())]);
     // The first run is refused its port, if another program has it, after the pipeline file was made.
     let first = call(folder.path(), &["run", "data/*.parquet", "--until-done", "--json"]);
-    let file = folder.path().join("millstream-orders/pipeline.toml");
-    assert!(first.stderr.contains("made `millstream-orders/pipeline.toml`"), "{first:?}");
+    let file = folder.path().join("millstream-data/pipeline.toml");
+    assert!(first.stderr.contains("made `millstream-data/pipeline.toml`"), "{first:?}");
     on_a_free_port(&file);
     write(&data.join("orders_2.parquet"), vec![("id", ids())]);
     let second = done(call(folder.path(), &["run", "data/*.parquet", "--until-done", "--json"]));
-    assert!(second.stderr.contains("going on with `millstream-orders/pipeline.toml`"), "{second:?}");
+    assert!(second.stderr.contains("going on with `millstream-data/pipeline.toml`"), "{second:?}");
     let summary: Value = serde_json::from_str(&second.stdout).unwrap();
     assert_eq!(summary["ledger"]["total"]["delivered"], 100, "{summary}");
-    call(folder.path(), &["run", "data/orders_1.parquet", "--dir", "millstream-orders"])
+    call(folder.path(), &["run", "data/orders_1.parquet", "--dir", "millstream-data"])
         .assert_refused(&["belongs to a run of other files", "--dir"]);
     call(folder.path(), &["run", "data/orders_1.parquet", "pipeline.toml"])
         .assert_refused(&["no such file", "pipeline.toml"]);
     let sql = done(call(
         folder.path(),
-        &["sql", "millstream-orders/pipeline.toml", "SELECT count(*) AS n FROM events", "--json"],
+        &["sql", "millstream-data/pipeline.toml", "SELECT count(*) AS n FROM events", "--json"],
     ));
     assert_eq!(sql.stdout, "{\"n\":100}\n");
 }

@@ -29,7 +29,7 @@ fn an_unknown_key_is_told_with_the_one_that_was_meant() {
     3 | [source]
       | ^^^^^^^^
 
-    [FOLDER]/pipeline.toml:4:1: source.paht: unknown key; did you mean `path`? allowed: path, event_time, parallel_splits, recursive, watch, pace, settle
+    [FOLDER]/pipeline.toml:4:1: source.paht: unknown key; did you mean `path`? allowed: path, event_time, parallel_splits, recursive, watch, pace, list_interval, settle
       |
     4 | paht = "data/*.parquet"
       | ^^^^

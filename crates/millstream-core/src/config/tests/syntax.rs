@@ -56,7 +56,7 @@ fare = { column = \"fare_amount\", check = { range = { min = 0 } }, action = \"r
     5 | path = 7
       |        ^
 
-    pipeline.toml:6:1: source.wach: unknown key; did you mean `watch`? allowed: path, event_time, parallel_splits, recursive, watch, pace, settle
+    pipeline.toml:6:1: source.wach: unknown key; did you mean `watch`? allowed: path, event_time, parallel_splits, recursive, watch, pace, list_interval, settle
       |
     6 | wach = true
       | ^^^^
@@ -119,7 +119,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
 #[test]
 fn columns_count_characters_and_the_caret_stands_below_them() {
     assert_snapshot!(errors_after_least("\tserver = { \"é\" = \"日本\", http = \"x\" }\n"), @r#"
-    pipeline.toml:5:2: source.server: unknown key; allowed: path, event_time, parallel_splits, recursive, watch, pace, settle
+    pipeline.toml:5:2: source.server: unknown key; allowed: path, event_time, parallel_splits, recursive, watch, pace, list_interval, settle
       |
     5 |  server = { "é" = "日本", http = "x" }
       |  ^^^^^^
