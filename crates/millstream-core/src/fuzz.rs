@@ -36,11 +36,12 @@ fn record() -> RecordBatch {
 
 proptest! {
     #[test]
-    fn a_changed_record_is_an_error_or_a_batch(changes in changes(), keep in 900usize..=1000) {
+    fn a_record_that_ends_too_early_is_an_error(keep in 0usize..1000) {
         let whole = Encoder::default().encode_within(&record(), 1 << 20).unwrap().records.remove(0).value;
-        if let Ok(batch) = decode(&changed(&whole, &changes, keep)) {
-            // Whatever it holds can be looked at.
-            let _ = json::encode_rows(&batch, &[]);
+        let part = &whole[..whole.len() * keep / 1000];
+        if let Ok(batch) = decode(part) {
+            // Only the mark of the end is missing.
+            prop_assert_eq!(batch, record());
         }
     }
 

@@ -163,7 +163,7 @@ fn run_of_files_makes_a_pipeline_and_goes_on_with_it() {
     call(folder.path(), &["run", "data/orders_1.parquet", "--dir", "millstream-data"])
         .assert_refused(&["belongs to a run of other files", "--dir"]);
     call(folder.path(), &["run", "data/orders_1.parquet", "pipeline.toml"])
-        .assert_refused(&["no such file", "pipeline.toml"]);
+        .assert_refused(&["`pipeline.toml` is a pipeline file", "without other files"]);
     let sql = done(call(
         folder.path(),
         &["sql", "millstream-data/pipeline.toml", "SELECT count(*) AS n FROM events", "--json"],
