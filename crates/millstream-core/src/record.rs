@@ -119,7 +119,7 @@ pub fn encode_schema(schema: &Schema) -> Result<(String, Vec<u8>), RecordError> 
 /// # Errors
 /// When they are not what it writes.
 pub fn decode_schema(bytes: &[u8]) -> Result<SchemaRef, RecordError> {
-    caught(|| {
+    caught(bytes, || {
         StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema()).map_err(RecordError::Decode)
     })
 }
@@ -161,14 +161,19 @@ pub fn memory_of(batch: &RecordBatch) -> usize {
 /// # Errors
 /// When it is not an Arrow IPC stream with one batch.
 pub fn decode(value: &[u8]) -> Result<RecordBatch, RecordError> {
-    caught(|| {
+    caught(value, || {
         let mut reader = StreamReader::try_new(Cursor::new(value), None).map_err(RecordError::Decode)?;
         reader.next().ok_or(RecordError::Empty)?.map_err(RecordError::Decode)
     })
 }
 
-/// The library panics over some bytes that are no stream.
-fn caught<T>(decode: impl FnOnce() -> Result<T, RecordError>) -> Result<T, RecordError> {
+/// The library panics over some bytes that are no stream, and takes as much memory as the first of them say.
+fn caught<T>(value: &[u8], decode: impl FnOnce() -> Result<T, RecordError>) -> Result<T, RecordError> {
+    let word = |at: usize| Some(i32::from_le_bytes(*value.get(at..)?.first_chunk()?));
+    let length = word(0).and_then(|first| if first == -1 { word(4) } else { Some(first) });
+    if !length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= value.len())) {
+        return Err(RecordError::Damaged);
+    }
     std::panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(RecordError::Damaged))
 }
 
