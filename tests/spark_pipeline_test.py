@@ -252,7 +252,8 @@ class MoreWays(WithSpark):
         self.addCleanup(shutil.rmtree, folder)
         settings = {"spark.executor.memory": "512m", "spark.task.maxFailures": "1"}
         server = self.enterContext(Server(folder / "server", settings, cluster=True))
-        pipeline = self.pipeline(*SMALL, clean__spark__connect=f'"{server.address}"')
+        limits = {"clean__spark__direct_bytes": '"1GiB"', "limits__file_expansion": "100000"}
+        pipeline = self.pipeline(*SMALL, clean__spark__connect=f'"{server.address}"', **limits)
         big = pipeline.folder / "data" / "z.parquet"
         pq.write_table(wide(pq.read_table(pipeline.files[0])), big, compression="zstd", use_dictionary=False, write_statistics=False)
         run = pipeline.run()
@@ -267,7 +268,7 @@ class MoreWays(WithSpark):
 
 def wide(table: pa.Table) -> pa.Table:
     """Some of its rows, with texts of 48 MiB: small when compressed."""
-    rows = table.slice(0, 40)
+    rows = table.slice(0, 20)
     texts = pa.array([chr(97 + row % 26) * (48 << 20) for row in range(len(rows))])
     return rows.set_column(rows.schema.get_field_index("store_and_fwd_flag"), "store_and_fwd_flag", texts)
 
