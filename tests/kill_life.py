@@ -175,7 +175,8 @@ class Life:
             run.kill()
             return self._dies_at_failpoint(self.start(plan), plan)
         if command == "vacuum":
-            # The one that was there from the beginning may be gone.
+            # The one that was there from the beginning may be gone, and the program would take this one, too.
+            run.kill()
             self._plant(f"left-{time.monotonic_ns()}.parquet")
         hand = start(self.folder, command, "pipeline.toml", environment=armed(plan), name="hand")
         code = self._ended(hand)

@@ -102,7 +102,7 @@ class Schedule:
             self.deck.append(plan.kind)
         elif not self.killed.get(plan.failpoint):
             self.fresh_tries[plan.failpoint] += fresh and plan.hit == 1
-            if self.fresh_tries[plan.failpoint] == FRESH_TRIES[plan.failpoint.startswith("upkeep.")]:
+            if self.fresh_tries[plan.failpoint] == FRESH_TRIES[plan.failpoint.startswith(("upkeep.", "vacuum."))]:
                 self.unreached.add(plan.failpoint)
             elif plan.failpoint not in self.again:
                 self.again.append(plan.failpoint)
