@@ -111,7 +111,8 @@ class ByItself(Case):
         self.assertEqual([text for client in clients for text in client.wrong], [])
         self.assertTrue(staged.exists(), "a file that may still be committed was removed")
         self.assertGreater(status["version"], 12, "too few commits to show anything")
-        self.assertLess(status["files"], status["version"] / 2)
+        upkeep = status["upkeep"]
+        self.assertGreater(upkeep["compacted_files"], 2 * upkeep["compacted_into"], upkeep)
         self.assertEqual(query(url, "SELECT count(*) FROM archive")[0], [outcomes.delivered.num_rows])
         run.process.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(60), 0, tail(run.log))
