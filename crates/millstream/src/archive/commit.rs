@@ -135,7 +135,10 @@ impl ArchiveTable {
             if missing.is_empty() {
                 return Ok(loaded);
             }
-            let properties = CommitProperties::default().with_max_retries(0);
+            let properties = CommitProperties::default()
+                .with_max_retries(0)
+                .with_create_checkpoint(false)
+                .with_cleanup_expired_logs(Some(false));
             let added = loaded.table.add_columns().with_fields(missing).with_commit_properties(properties).await;
             if let Err(source) = added {
                 if tries == TRIES {

@@ -125,7 +125,10 @@ impl Finder {
     ) -> Result<(), SourceError> {
         let retries = Arc::clone(&self.retries);
         let ended = self.find(accept, files, stop).await;
-        retries.close().await;
+        // After a lost append the next life takes files again.
+        if ended.is_ok() {
+            retries.close().await;
+        }
         ended
     }
 
@@ -277,6 +280,7 @@ impl Finder {
             let taken = match self.board.file(&name) {
                 // The board hears of an append a moment after those who wait for it.
                 Some(before) if retaken.get(&name) == Some(&before.sequence) => Err("it was just taken".to_owned()),
+                Some(_) if !known.contains_key(name.as_str()) => Err("another publisher has it: ask there".to_owned()),
                 Some(before) => self.terms.take(&self.listing, &self.guard, before, keep_published).await,
                 None => Err(retry::unknown(&name)),
             };

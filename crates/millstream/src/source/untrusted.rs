@@ -53,7 +53,8 @@ impl Guard {
             memory,
             allowance,
             cut_bytes: config.stream.batch_bytes.saturating_mul(CUT_TIMES).min(allowance),
-            places: Arc::new(Semaphore::new(places.clamp(1, 64))),
+            // One for each split at least: they are drained in order, so that none may wait for one behind it.
+            places: Arc::new(Semaphore::new(places.clamp(1, 64).max(config.source.parallel_splits.get()))),
         })
     }
 

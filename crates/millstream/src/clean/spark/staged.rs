@@ -2,6 +2,7 @@
 //! from there, and removed.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -43,7 +44,10 @@ impl Staging {
         let wrong = |source: std::io::Error| SparkError::spool(&folder)(source.into());
         let earlier = fs::read_dir(&owner).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
         match fs::remove_dir_all(&owner) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrong(error)),
+            // A query of a run that was killed may still write there: what it leaves is removed at the end.
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                return Err(wrong(error));
+            }
             Ok(()) | Err(_) => {}
         }
         fs::create_dir_all(&folder).map_err(wrong)?;

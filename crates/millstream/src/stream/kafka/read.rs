@@ -287,7 +287,8 @@ impl Reader {
     pub(super) fn behind_markers(&self, archived: &Offsets) -> Offsets {
         let is_idle = self.quiet_since.is_some_and(|since| since.elapsed() > IDLE);
         let behind = |(&at, &offset): (&TopicPartition, &Offset)| {
-            let is_at_end = is_idle && self.positions.get(&at) == Some(&offset);
+            // Nothing archived stays nothing: a start tells by it whether rows were archived elsewhere.
+            let is_at_end = is_idle && offset > Offset::default() && self.positions.get(&at) == Some(&offset);
             let end = is_at_end.then(|| self.watermarks(at).ok()).flatten().map(|(_, end)| end);
             (at, end.unwrap_or(offset).max(offset))
         };
