@@ -263,7 +263,7 @@ impl<'a> Times<'a> {
 
 /// Hash of a hash: its first bytes.
 #[derive(Debug, Default)]
-struct Passing(u64);
+pub(crate) struct Passing(u64);
 
 impl Hasher for Passing {
     fn finish(&self) -> u64 {

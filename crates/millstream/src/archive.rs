@@ -24,8 +24,8 @@ use millstream_core::config::{Location, PartitionBy, Upkeep};
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
 use millstream_core::status::ArchiveVersion;
+use object_store::ObjectStoreExt;
 use object_store::path::Path as StorePath;
-use object_store::{ObjectStore, ObjectStoreExt};
 use tracing::debug;
 use url::Url;
 
@@ -543,7 +543,7 @@ pub(crate) struct Staged {
 }
 
 /// The keys of an archive in a bucket; none when it is on this machine. What does not look like ours is refused.
-pub(crate) async fn keys(archive: &Location) -> Result<Vec<(Arc<dyn ObjectStore>, StorePath)>, ArchiveError> {
+pub(crate) async fn keys(archive: &Location) -> Result<Vec<StorePath>, ArchiveError> {
     let Location::Url(url) = archive else { return Ok(Vec::new()) };
     let store = store::open(url)?;
     let mut keys = Vec::new();
@@ -557,17 +557,17 @@ pub(crate) async fn keys(archive: &Location) -> Result<Vec<(Arc<dyn ObjectStore>
         if !found.is_empty() && !found.iter().any(|key| key.prefix_matches(&log)) {
             return Err(ArchiveError::NotOurs { table: name });
         }
-        keys.extend(found.into_iter().map(|key| (Arc::clone(&store), key)));
+        keys.extend(found);
     }
     Ok(keys)
 }
 
-/// Deletes keys of an archive.
-pub(crate) async fn delete(keys: Vec<(Arc<dyn ObjectStore>, StorePath)>) -> Result<(), ArchiveError> {
-    for (store, key) in keys {
-        ObjectStoreExt::delete(&*store, &key)
-            .await
-            .map_err(|source| ArchiveError::List { table: key.to_string(), source })?;
+/// Deletes keys of an archive in a bucket.
+pub(crate) async fn delete(archive: &Location, keys: &[StorePath]) -> Result<(), ArchiveError> {
+    let Location::Url(url) = archive else { return Ok(()) };
+    let store = store::open(url)?;
+    for key in keys {
+        store.delete(key).await.map_err(|source| ArchiveError::List { table: key.to_string(), source })?;
     }
     Ok(())
 }

@@ -146,15 +146,23 @@ impl Queries {
     /// Runs one statement that only reads, and hands its rows on as they come. Cancel safe as [`Self::run`].
     pub(crate) async fn run_into<T: Take>(&self, sql: &str, mut taker: T) -> Result<T, QueryError> {
         self.check_whole()?;
+        let (this, text) = (self.clone(), sql.to_owned());
+        let work = async move {
+            Self::hand_on(&this.context(&text).await?, &text, &mut taker).await?;
+            Ok(taker)
+        };
+        self.bounded(sql, work).await
+    }
+
+    /// Does what was asked for by `what`, within `limits.query_timeout`, and counts it meanwhile. Cancel safe as [`Self::run`].
+    async fn bounded<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+    ) -> Result<T, QueryError> {
         let timeout = self.config.limits.query_timeout;
-        let this = self.clone();
-        let sql = sql.to_owned();
+        let place = self.activity.begin(what);
         let answer = self.on_runtime(async move {
-            let place = this.activity.begin(&sql);
-            let work = async {
-                Self::hand_on(&this.context(&sql).await?, &sql, &mut taker).await?;
-                Ok(taker)
-            };
             let result = tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)));
             place.end(&result);
             result

@@ -4,7 +4,7 @@
 //! of the hashes go.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::column::{micros, plain};
+use crate::dedup::Passing;
 
 /// Hashes that are kept, at most: 96 MiB.
 const MOST_CELLS: usize = 12 << 20;
@@ -254,22 +255,4 @@ fn hash_number(bits: u64) -> u64 {
 
 fn mix(seed: u64, hash: u64) -> u64 {
     xxh3_64_with_seed(&hash.to_le_bytes(), seed)
-}
-
-/// Keys that are hashes already.
-#[derive(Debug, Default)]
-struct Passing(u64);
-
-impl Hasher for Passing {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64(bytes);
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
 }

@@ -53,7 +53,9 @@ pub(super) fn reset(config: &Config, archive: bool, yes: bool, terminal: &Termin
     }
     if !keys.is_empty() {
         let count = keys.len();
-        block_on(async { archived::delete(keys).await.map_err(|error| PipelineError::from(error).into()) })?;
+        block_on(async {
+            archived::delete(&config.archive.path, &keys).await.map_err(|error| PipelineError::from(error).into())
+        })?;
         out::line(&format!("removed {count} objects below {}", config.archive.path))?;
     }
     Ok(())

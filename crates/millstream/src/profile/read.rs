@@ -1,17 +1,17 @@
 //! Reading for a profile: the footers of all files, and the rows of a sample.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use millstream_core::profile::Profile;
 use millstream_core::profile::names::FileColumns;
 use millstream_core::types::source_type;
 
 use super::sample::{Groups, Piece, choose};
 use crate::source::list::Listing;
-use crate::source::read::{self, Split};
+use crate::source::read;
 use crate::source::untrusted::Guard;
+use crate::source::untrusted::quiet::caught;
 use crate::source::{FoundFile, SourceError};
 
 /// Rows that are looked at as one.
@@ -60,7 +60,7 @@ pub(crate) async fn profile(
     for (number, pieces) in chosen.iter().enumerate() {
         let work = observe((listing, guard), &files[number], number, pieces, &mut profile, |rows| tell(rows, wanted));
         // A panic of the Parquet library over the pages of a file is the file's fault.
-        let ended = AssertUnwindSafe(work).catch_unwind().await;
+        let ended = caught(work).await;
         if let Err(error) = ended.unwrap_or_else(|panic| Err(SourceError::panicked(&files[number], panic))) {
             broken.push((files[number].file.to_string(), error.reason()));
         }
@@ -86,13 +86,7 @@ async fn observe(
     let names: Vec<String> = columns.iter().map(|&place| schema.field(place).name().clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for piece in pieces {
-        let split = Split {
-            file: Arc::clone(&open),
-            row_groups: piece.row_groups.clone(),
-            rows: piece.rows.clone(),
-            start: piece.start,
-        };
-        let mut rows = read::rows(listing.store(), &split, &columns, BATCH_ROWS);
+        let mut rows = read::rows(listing.store(), &piece.split(&open), &columns, BATCH_ROWS);
         let mut fresh = true;
         while let Some(next) = rows.next().await {
             let (_, batch) = next?;

@@ -1,8 +1,9 @@
 //! Which rows are looked at: all, or pieces of many files and row groups, so that early and late ones are among them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::source::read::OpenFile;
+use crate::source::read::{OpenFile, Split};
 
 /// Fewest rows that are taken of a file; with more files than that allows, some files are left out.
 const FEWEST_OF_A_FILE: u64 = 1_000;
@@ -22,6 +23,14 @@ pub(crate) struct Piece {
     pub(crate) rows: Range<u64>,
     /// First row of the row groups.
     pub(crate) start: u64,
+}
+
+impl Piece {
+    /// It as what is read of a file.
+    pub(crate) fn split(&self, file: &Arc<OpenFile>) -> Split {
+        let Self { row_groups, rows, start } = self.clone();
+        Split { file: Arc::clone(file), row_groups, rows, start }
+    }
 }
 
 impl Groups {

@@ -3,12 +3,11 @@
 mod example;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use millstream_core::config::Config;
 use millstream_core::config::clean::{Action, OnBad};
 use millstream_core::dedup::Deduplicator;
@@ -21,8 +20,9 @@ use crate::chain::chain;
 use crate::clean::batch::{BatchCleaner, Cleaned};
 use crate::clean::spark::refusal;
 use crate::source::list::Listing;
-use crate::source::read::{self, OpenFile, Split};
+use crate::source::read::{self, OpenFile};
 use crate::source::untrusted::Guard;
+use crate::source::untrusted::quiet::caught;
 use crate::source::{FoundFile, SourceError};
 
 pub(crate) use self::example::{BeforeAfter, Value};
@@ -135,9 +135,8 @@ pub(crate) async fn trial(
             Err(error) => Err(error.reason()),
         });
     }
-    let none = || choose(&[], None);
     let sizes: Vec<Groups> = groups.iter().filter_map(|groups| groups.as_ref().ok().cloned()).collect();
-    let mut chosen = if sizes.is_empty() { none() } else { choose(&sizes, most) }.into_iter();
+    let mut chosen = choose(&sizes, most).into_iter();
     for (file, groups) in found.iter().zip(groups) {
         let rows = groups.as_ref().map_or(0, Groups::rows);
         let pieces = if groups.is_ok() { chosen.next().unwrap_or_default() } else { Vec::new() };
@@ -145,8 +144,7 @@ pub(crate) async fn trial(
             Some(reason)
         } else {
             let work = tasting.file(listing, file, &pieces, &tell, most.unwrap_or(u64::MAX));
-            let ended = AssertUnwindSafe(work).catch_unwind().await;
-            ended.unwrap_or_else(|panic| Err(SourceError::panicked(file, panic).reason())).err()
+            caught(work).await.unwrap_or_else(|panic| Err(SourceError::panicked(file, panic).reason())).err()
         };
         tasting.trial.rows_in_files += if problem.is_none() { rows } else { 0 };
         tasting.trial.files.push(TriedFile { file: file.file.to_string(), size_bytes: file.size, rows, problem });
@@ -207,14 +205,8 @@ impl<'c> Tasting<'c> {
         let cleaner = BatchCleaner::new(Arc::clone(&plan)).map_err(|error| chain(&error))?;
         let mut starts_new_file = true;
         for piece in pieces {
-            let split = Split {
-                file: Arc::clone(&open),
-                row_groups: piece.row_groups.clone(),
-                rows: piece.rows.clone(),
-                start: piece.start,
-            };
             let batch_rows = self.config.stream.batch_rows.get();
-            let mut rows = read::rows(listing.store(), &split, &plan.source_columns(), batch_rows);
+            let mut rows = read::rows(listing.store(), &piece.split(&open), &plan.source_columns(), batch_rows);
             while let Some(next) = rows.next().await {
                 let (first_row, raw) = next.map_err(|error| error.reason())?;
                 let outcome = cleaner.clean(first_row, &raw).map_err(|error| chain(&error))?;

@@ -59,24 +59,19 @@ impl Queries {
             return Err(QueryError::refused(format!("the archive has no version {version} yet")));
         };
         let limit = limit.min(self.config.limits.query_rows.get());
-        let timeout = self.config.limits.query_timeout;
-        let this = self.clone();
-        let sql = sql.to_owned();
-        self.on_runtime(async move {
-            let work = async {
-                let gone = |error: DeltaTableError| {
-                    QueryError::refused(format!("version {version} of the archive cannot be read any more: {error}"))
-                };
-                let builder = DeltaTableBuilder::from_url(newest.table.table_url().clone()).map_err(gone)?;
-                let table = builder.with_version(version).load().await.map_err(gone)?;
-                let context = this.session();
-                table.update_datafusion_session(&context.state()).map_err(gone)?;
-                context.register_table("archive", table.table_provider().await.map_err(QueryError::from)?)?;
-                this.collect_in(&context, &sql, limit).await.map_err(only_archive)
+        let (this, text) = (self.clone(), sql.to_owned());
+        let work = async move {
+            let gone = |error: DeltaTableError| {
+                QueryError::refused(format!("version {version} of the archive cannot be read any more: {error}"))
             };
-            tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
-        })
-        .await
+            let builder = DeltaTableBuilder::from_url(newest.table.table_url().clone()).map_err(gone)?;
+            let table = builder.with_version(version).load().await.map_err(gone)?;
+            let context = this.session();
+            table.update_datafusion_session(&context.state()).map_err(gone)?;
+            context.register_table("archive", table.table_provider().await.map_err(QueryError::from)?)?;
+            this.collect_in(&context, &text, limit).await.map_err(only_archive)
+        };
+        self.bounded(sql, work).await
     }
 
     /// The rules of the pipeline file.

@@ -86,14 +86,9 @@ impl Queries {
     /// Looks for a row by its name.
     pub(crate) async fn trace(&self, file: &str, row: u64) -> Result<Traced, QueryError> {
         self.check_whole()?;
-        let timeout = self.config.limits.query_timeout;
-        let this = self.clone();
-        let file = file.to_owned();
-        self.on_runtime(async move {
-            let work = this.trace_now(&file, row);
-            tokio::time::timeout(timeout, work).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
-        })
-        .await
+        let what = format!("the way of row {row} of {file}");
+        let (this, file) = (self.clone(), file.to_owned());
+        self.bounded(&what, async move { this.trace_now(&file, row).await }).await
     }
 
     async fn trace_now(&self, file: &str, row: u64) -> Result<Traced, QueryError> {
