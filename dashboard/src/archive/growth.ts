@@ -1,29 +1,21 @@
 /** The archive's rows over time, a step for each commit. */
 
-import { clockAxis, textStyle, tooltip, valueAxis, type Option } from "../chart/base";
+import { clockAxis, lines, textStyle, valueAxis, type Option } from "../chart/base";
 import type { Palette } from "../chart/palette";
-import { clock, compact, count, utc } from "../format/format";
+import { clock, compact, count } from "../format/format";
 import type { Growth } from "./lake";
-
-const DAY_MS = 86_400_000;
 
 export function growthOption(points: readonly Growth[], palette: Palette): Option {
   const first = points[0]?.at ?? 0;
   const last = points.at(-1)?.at ?? 0;
-  const long = last - first > DAY_MS;
-  const axis = clockAxis(palette, first, Math.max(last, first + 1000)) as { axisLabel: object };
   return {
     textStyle: textStyle(palette),
     grid: { left: 4, right: 12, top: 10, bottom: 2, containLabel: true },
-    tooltip: {
-      ...tooltip(palette, "axis"),
-      renderMode: "richText",
-      formatter: (at: { dataIndex: number }[]) => {
-        const point = points[at[0]?.dataIndex ?? -1];
-        return point === undefined ? "" : `version ${point.version}, ${clock(point.at)}\n${count(point.rows)} rows`;
-      },
-    },
-    xAxis: long ? { ...axis, axisLabel: { ...axis.axisLabel, formatter: (value: number) => utc(value).slice(5, 16) } } : axis,
+    tooltip: lines(palette, "axis", (at: { dataIndex: number }[]) => {
+      const point = points[at[0]?.dataIndex ?? -1];
+      return point === undefined ? "" : `version ${point.version}, ${clock(point.at)}\n${count(point.rows)} rows`;
+    }),
+    xAxis: clockAxis(palette, first, Math.max(last, first + 1000)),
     yAxis: { ...valueAxis(palette, compact), min: 0 },
     series: [
       {

@@ -7,6 +7,8 @@ import type { Palette } from "./palette";
 
 export type Option = EChartsCoreOption;
 
+const DAY_MS = 86_400_000;
+
 export function textStyle(palette: Palette): object {
   return { color: palette.ink2, fontFamily: palette.font, fontSize: 12 };
 }
@@ -23,6 +25,11 @@ export function tooltip(palette: Palette, trigger: "axis" | "item"): object {
     axisPointer: { type: "line", lineStyle: { color: palette.line2 }, shadowStyle: { color: palette.line, opacity: 0.5 } },
     transitionDuration: 0.1,
   };
+}
+
+/** A tooltip of plain lines: what is told is data, and no markup. */
+export function lines<P>(palette: Palette, trigger: "axis" | "item", tell: (at: P) => string): object {
+  return { ...tooltip(palette, trigger), renderMode: "richText", formatter: tell };
 }
 
 export function valueAxis(palette: Palette, format: (value: number) => string = compact): object {
@@ -61,12 +68,13 @@ export function timeAxis(palette: Palette): object {
 
 /** Wall-clock times of the last minutes, in the reader's zone. */
 export function clockAxis(palette: Palette, from: number, to: number): object {
+  const label = to - from > DAY_MS ? (value: number): string => utc(value).slice(5, 16) : clock;
   return {
     ...timeAxis(palette),
     min: from,
     max: to,
     minInterval: (to - from) / 3.5,
-    axisLabel: { ...textStyle(palette), color: palette.ink3, hideOverlap: true, formatter: (value: number) => clock(value) },
+    axisLabel: { ...textStyle(palette), color: palette.ink3, hideOverlap: true, formatter: (value: number) => label(value) },
   };
 }
 

@@ -1,6 +1,6 @@
 /** Event times over the wall clock: the band from the lowest to the highest of each moment. */
 
-import { clockAxis, textStyle, tooltip, valueAxis, type Option } from "../chart/base";
+import { clockAxis, lines, textStyle, valueAxis, type Option } from "../chart/base";
 import type { Palette } from "../chart/palette";
 import { clock, utc } from "../format/format";
 import { window } from "../pulse/timeline";
@@ -19,14 +19,10 @@ export function eventTimeOption(history: readonly Sample[], palette: Palette): O
   return {
     textStyle: textStyle(palette),
     grid: { left: 4, right: 8, top: 10, bottom: 2, containLabel: true },
-    tooltip: {
-      ...tooltip(palette, "axis"),
-      renderMode: "richText",
-      formatter: (points: { dataIndex: number }[]) => {
-        const at = band[points[0]?.dataIndex ?? -1];
-        return at === undefined || at.low === null || at.high === null ? "no rows" : `${clock(at.at)}\n${utc(at.low)}\nto ${utc(at.high)} UTC`;
-      },
-    },
+    tooltip: lines(palette, "axis", (points: { dataIndex: number }[]) => {
+      const at = band[points[0]?.dataIndex ?? -1];
+      return at === undefined || at.low === null || at.high === null ? "no rows" : `${clock(at.at)}\n${utc(at.low)}\nto ${utc(at.high)} UTC`;
+    }),
     xAxis: clockAxis(palette, from, to),
     yAxis: { ...valueAxis(palette, label), min: "dataMin", max: "dataMax", scale: true, splitNumber: 3 },
     series: [

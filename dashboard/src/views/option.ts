@@ -1,6 +1,6 @@
 /** A plot as ECharts draws it. */
 
-import { categoryAxis, formatValueTip, textStyle, timeAxis, tooltip, valueAxis, type Option } from "../chart/base";
+import { categoryAxis, formatValueTip, lines, textStyle, timeAxis, tooltip, valueAxis, type Option } from "../chart/base";
 import type { Palette } from "../chart/palette";
 import { compact, measure, utc } from "../format/format";
 import { fitOf } from "./fit";
@@ -62,11 +62,7 @@ export function heatOption(plot: HeatPlot, palette: Palette): Option {
   return {
     textStyle: textStyle(palette),
     grid: { left: 4, right: 14, top: 10, bottom: 46, containLabel: true },
-    tooltip: {
-      ...tooltip(palette, "item"),
-      renderMode: "richText",
-      formatter: ({ value: [x, y, value] }: { value: [number, number, number] }) => `${plot.x.name}  ${plot.columns[x] ?? ""}\n${plot.y.name}  ${plot.lines[y] ?? ""}\n${plot.value.name}  ${measure(value)}`,
-    },
+    tooltip: lines(palette, "item", ({ value: [x, y, value] }: { value: [number, number, number] }) => `${plot.x.name}  ${plot.columns[x] ?? ""}\n${plot.y.name}  ${plot.lines[y] ?? ""}\n${plot.value.name}  ${measure(value)}`),
     xAxis: { ...categoryAxis(palette, plot.columns), name: plot.x.name, nameLocation: "middle", nameGap: 24, nameTextStyle: { ...textStyle(palette), color: palette.ink3 } },
     yAxis: { ...categoryAxis(palette, plot.lines), axisLine: { show: false } },
     visualMap: {
@@ -126,9 +122,5 @@ function linePoints(points: Series["points"]): unknown[] {
 
 function pointTip(plot: XyPlot, palette: Palette): object {
   const show = (value: unknown): string => (plot.axis === "time" && typeof value === "number" ? utc(value) : typeof value === "number" ? measure(value) : String(value));
-  return {
-    ...tooltip(palette, "item"),
-    renderMode: "richText",
-    formatter: ({ value }: { value: [unknown, unknown] }) => `${plot.x.name}  ${show(value[0])}\n${plot.y.name}  ${formatValueTip(value[1])}`,
-  };
+  return lines(palette, "item", ({ value }: { value: [unknown, unknown] }) => `${plot.x.name}  ${show(value[0])}\n${plot.y.name}  ${formatValueTip(value[1])}`);
 }
