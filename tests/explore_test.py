@@ -8,7 +8,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
 import tempfile
 import unittest
 import urllib.request
@@ -18,7 +17,8 @@ import duckdb
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
-from program import EXAMPLE, ROOT, adapt, address, start, tail, wait_until
+from browser import look
+from program import EXAMPLE, adapt, address, start, tail, wait_until
 
 SETTINGS = {"source.pace": '"max"', "stream.batch_rows": "4000", "server.http": '"127.0.0.1:0"'}
 SECONDS = 120
@@ -65,13 +65,7 @@ class ExploreInABrowser(unittest.TestCase):
         program = self.run_program("1h")
         self.url = address(self.folder, program)
         wait_until(self.all_received, 60, "all rows to be received")
-        looked = subprocess.run(
-            ["node", "e2e/explore.mjs", self.url, "--out", str(self.folder)],
-            cwd=ROOT / "dashboard",
-            timeout=SECONDS,
-            capture_output=True,
-            text=True,
-        )
+        looked = look("explore.mjs", self.url, "--out", str(self.folder), seconds=SECONDS)
         said = f"{looked.stdout}{looked.stderr}\nkept: {self.folder}"
         self.assertEqual(looked.returncode, 0, said)
         self.compare_exports()
@@ -98,13 +92,7 @@ class ExploreInABrowser(unittest.TestCase):
         self.url = address(self.folder, program)
         self.files = [self.data / "a.parquet"]
         wait_until(self.all_received, 60, "all rows to be received")
-        looked = subprocess.run(
-            ["node", "e2e/explore-odd.mjs", self.url, str(self.folder / "b.parquet"), str(self.data)],
-            cwd=ROOT / "dashboard",
-            timeout=SECONDS,
-            capture_output=True,
-            text=True,
-        )
+        looked = look("explore-odd.mjs", self.url, str(self.folder / "b.parquet"), str(self.data), seconds=SECONDS)
         self.assertEqual(looked.returncode, 0, f"{looked.stdout}{looked.stderr}\nkept: {self.folder}")
         program.process.send_signal(signal.SIGTERM)
         self.assertEqual(program.wait(60), 0, f"{tail(self.folder / 'stderr.txt')}\nkept: {self.folder}")

@@ -2,12 +2,12 @@
 
 import shutil
 import signal
-import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from program import EXAMPLE, ROOT, adapt, address, start, tail
+from browser import look
+from program import EXAMPLE, adapt, address, start, tail
 
 SETTINGS = {
     "source.pace": '"3000 rows/s"',
@@ -28,13 +28,7 @@ class PageInABrowser(unittest.TestCase):
 
     def test_the_page_shows_what_the_program_does(self):
         url = address(self.folder, self.program)
-        looked = subprocess.run(
-            ["node", "e2e/page.mjs", url, "--wait-done", "60"],
-            cwd=ROOT / "dashboard",
-            timeout=SECONDS,
-            capture_output=True,
-            text=True,
-        )
+        looked = look("page.mjs", url, "--wait-done", "60", seconds=SECONDS)
         said = f"{looked.stdout}{looked.stderr}\nkept: {self.folder}"
         self.assertEqual(looked.returncode, 0, said)
         self.program.process.send_signal(signal.SIGTERM)
