@@ -1,6 +1,7 @@
 //! What the log carries: a header of facts and a value that is a self-contained Arrow IPC stream (schema and one batch,
 //! LZ4 buffers), which any Arrow library reads by itself.
 
+mod declared;
 pub mod json;
 pub mod partition;
 
@@ -167,11 +168,9 @@ pub fn decode(value: &[u8]) -> Result<RecordBatch, RecordError> {
     })
 }
 
-/// The library panics over some bytes that are no stream, and takes as much memory as the first of them say.
+/// The library panics over some bytes that are no stream, and takes as much memory as they say.
 fn caught<T>(value: &[u8], decode: impl FnOnce() -> Result<T, RecordError>) -> Result<T, RecordError> {
-    let word = |at: usize| Some(i32::from_le_bytes(*value.get(at..)?.first_chunk()?));
-    let length = word(0).and_then(|first| if first == -1 { word(4) } else { Some(first) });
-    if !length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length <= value.len())) {
+    if !declared::is_possible(value) {
         return Err(RecordError::Damaged);
     }
     std::panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(RecordError::Damaged))
