@@ -102,6 +102,30 @@ class FullDisks(unittest.TestCase):
         filler.unlink()
         self._all_comes(run, url, "archive")
 
+    def test_a_log_whose_files_take_no_more_waits_although_its_disk_has_room(self):
+        """As a quota does it: the system tells of free room and takes nothing."""
+        # The log is made on the large disk; the files with its values lie on the small one.
+        sources = list((self.folder / "data").iterdir())
+        for path in sources:
+            path.rename(self.folder / path.name)
+        run, _ = self._start("data-dir", "archive")
+        run.process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(60), 0, tail(run.log))
+        values = self.folder / "data-dir" / "log" / "values"
+        values.rmdir()
+        values.symlink_to(self.small)
+        filler = self._fill(0.1)
+        for path in sources:
+            (self.folder / path.name).rename(path)
+        run, url = self._start("data-dir", "archive")
+        trouble = wait_until(lambda: get_json(url, "/api/status")["stream"]["trouble"], 60, "a full disk is told")
+        self.assertIn("takes no more", trouble["what"])
+        self.assertIn("No row is published until then", self._told(url, "takes no more"))
+        self.assertIsNone(run.process.poll())
+        self.assertEqual([path.name for path in self.small.iterdir()], ["filler"], "what was begun takes no room")
+        filler.unlink()
+        self._all_comes(run, url, "archive")
+
     def test_a_disk_that_is_full_to_the_last_byte_loses_nothing(self):
         """Somebody else takes all room while rows flow: what waits goes on, what had to end goes on at the next start."""
         settings = SETTINGS | {"source.pace": '"20000 rows/s"'}

@@ -21,7 +21,8 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "
 
 
 class Store:
-    """An S3 server on loopback. `fails` is the share of calls through its wire that fail, one way or another."""
+    """An S3 server on loopback. `fails` is the share of calls through its wire that fail, one way or another; of so many uploads in
+    parts as `lost_ends` says the answer to the last call is lost. What is written to keys with `slow` in them waits for `go_on`."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,6 +33,9 @@ class Store:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_until(self._answers, START_SECONDS, f"the S3 server answers (see {self.log})")
         self.fails = 0.0
+        self.lost_ends = 0
+        self.slow = ""
+        self.go_on = threading.Event()
         self.calls = 0
         self.failed = 0
         self.wire = ThreadingHTTPServer(("127.0.0.1", 0), _wire(self))
@@ -103,7 +107,12 @@ def _wire(store: Store) -> type[BaseHTTPRequestHandler]:
         def _handle(self) -> None:
             store.calls += 1
             failure = random.choice(["refused", "lost", "error", "cut"]) if random.random() < store.fails else None
+            if self.command == "POST" and "uploadId=" in self.path and store.lost_ends > 0:
+                store.lost_ends -= 1
+                failure = "lost"
             store.failed += failure is not None
+            if self.command in ("PUT", "POST") and store.slow and store.slow in self.path:
+                store.go_on.wait()
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if failure == "refused":
                 self._answer(503, [], b"")

@@ -1,6 +1,8 @@
 """Source and archive in a bucket of an S3 server, half of whose calls fail; and what can be wrong with a bucket is told."""
 
+import base64
 import os
+import random
 import shutil
 import subprocess
 import tempfile
@@ -9,6 +11,8 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from compare import differences
 from expected import compute
 from program import EXAMPLE, adapt, binary, get_json, address, query, start, tail, wait_until
@@ -104,6 +108,54 @@ class Buckets(unittest.TestCase):
         self.assertEqual(self.call("reset", "pipeline.toml", "--archive", "--yes").returncode, 0)
         self.assertEqual(len(self.store.keys(self.bucket)), 2)
         self.assertEqual(self.store.keys(self.bucket, "archive"), [])
+
+    def put_long_rows(self, files: int, rows: int, settings: str = "") -> None:
+        """Rows that nothing packs, a kilobyte each, and a pipeline over them whose archive is written as late as it may."""
+        for number in range(files):
+            texts = [base64.b64encode(random.randbytes(768)).decode() for _ in range(rows)]
+            path = self.folder / f"{number}.parquet"
+            pq.write_table(pa.table({"n": range(number * rows, (number + 1) * rows), "text": texts}), path)
+            self.store.put(self.bucket, f"data/{path.name}", path)
+        (self.folder / "pipeline.toml").write_text(
+            f'[pipeline]\nname = "long"\n[source]\npath = "s3://{self.bucket}/data/*.parquet"\n[archive]\npath = "s3://{self.bucket}/archive"\n'
+            f'commit_interval = "1m"\n[server]\nhttp = "127.0.0.1:0"\n{settings}'
+        )
+
+    def numbers(self) -> list[int]:
+        """What the archive holds, read by others."""
+        archive = read_archive(self.store.fetch(self.bucket, "archive", self.folder / uuid.uuid4().hex))
+        return sorted(archive.rows.rows["n"].to_pylist())
+
+    def test_the_end_of_an_upload_whose_answer_is_lost_is_no_failure(self) -> None:
+        self.put_long_rows(files=1, rows=40_000)
+        self.store.lost_ends = 1
+        run = start(self.folder, "run", "pipeline.toml", "--until-done")
+        self.assertEqual(run.wait(END_SECONDS), 0, tail(run.log))
+        self.assertEqual(self.store.lost_ends, 0, "nothing was uploaded in parts")
+        self.assertEqual(self.numbers(), list(range(40_000)))
+
+    def test_a_slow_archive_slows_the_receiver_and_rows_wait_in_the_log(self) -> None:
+        files, rows = 6, 10_000
+        self.put_long_rows(files, rows, '[limits]\nmemory = "64MiB"\n')
+        self.store.slow = "/archive/rows/"
+        self.addCleanup(self.store.go_on.set)
+        run = start(self.folder, "run", "pipeline.toml", "--until-done")
+        try:
+            url = address(self.folder, run)
+            ledger = lambda: get_json(url, "/api/ledger")
+            is_published = lambda: [file["state"] for file in ledger()["files"]] == ["published"] * files
+            wait_until(is_published, END_SECONDS, "all is in the log")
+            status = get_json(url, "/api/status")
+            table = status["table"]
+            self.assertLessEqual(table["bytes"], table["limit_bytes"])
+            self.assertGreater(table["rows"], 0)
+            self.assertLess(table["rows"], files * rows, "nothing waits in the log")
+            self.assertEqual(status["archive"]["rows"], 0)
+        finally:
+            self.store.go_on.set()
+            self.store.slow = ""
+        self.assertEqual(run.wait(END_SECONDS), 0, tail(run.log))
+        self.assertEqual(self.numbers(), list(range(files * rows)))
 
     def test_what_is_wrong_is_told(self) -> None:
         self.write(source__path='"s3://no-such-bucket-here/*.parquet"')

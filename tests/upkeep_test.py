@@ -132,6 +132,32 @@ class ByItself(Case):
         print(f"{sum(len(client.answers) for client in clients)} queries, {status['version']} versions, {status['upkeep']}")
         self.done()
 
+    def test_a_file_that_cannot_be_read_keeps_nothing_else_from_being_done(self):
+        self.put([FILES[0], FILES[2]])
+        self.write(MANY_SMALL_FILES | {"archive.compact": "false"})
+        self.run_to_the_end()
+        before = read_table(self.archive / "rows").files
+        damaged = next(path for path in before if "2019-01" in path)
+        (self.archive / "rows" / damaged).write_bytes(b"damaged" * 1000)
+        by_hand = subprocess.run([binary(), "compact", "pipeline.toml"], cwd=self.folder, capture_output=True, text=True, timeout=120)
+        self.assertEqual(by_hand.returncode, 1, by_hand.stderr)
+        self.assertIn(Path(damaged).name, by_hand.stderr)
+        log = sorted((self.archive / "rows" / "_delta_log").glob("0*.json"))[-1].read_text()
+        removed = [action["remove"]["path"] for line in log.splitlines() if "remove" in (action := json.loads(line))]
+        self.assertTrue(removed and all("2019-01" not in path for path in removed), removed)
+
+        self.write(MANY_SMALL_FILES | SHORT_HISTORY | {"source.watch": "true"})
+        run = start(self.folder, "run", "pipeline.toml")
+        self.runs.append(run)
+        url = address(self.folder, run)
+        texts = lambda: [message["text"] for message in get_json(url, "/api/status")["messages"]]
+        wait_until(lambda: any("cannot be kept in shape" in text and damaged.split("/")[-1] in text for text in texts()), 60, "it is told")
+        orphan = self.plant("left.parquet", hours_old=30)
+        wait_until(lambda: not orphan.exists(), 60, "the file of a writer that is gone is removed")
+        run.process.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(60), 0, tail(run.log))
+        self.done()
+
     @staticmethod
     def _is_kept(url: str, rows: int) -> bool:
         archive = get_json(url, "/api/status")["archive"]

@@ -26,6 +26,7 @@ use millstream_core::progress::Offsets;
 use millstream_core::status::ArchiveVersion;
 use object_store::ObjectStoreExt;
 use object_store::path::Path as StorePath;
+use parquet::errors::ParquetError;
 use tracing::debug;
 use url::Url;
 
@@ -100,7 +101,7 @@ pub(crate) enum ArchiveError {
         /// The file, relative to it.
         file: String,
         /// Why.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// Work on files ended by a panic.
     #[error("work on files of the archive ended by a panic")]
@@ -448,6 +449,18 @@ impl ArchiveTable {
     /// Where it is on this machine; none when it is elsewhere.
     fn local_folder(&self) -> Option<&Path> {
         self.location.folder()
+    }
+
+    /// Whether an error is that one file of the table cannot be read: others can. A bucket that is away is no such error.
+    fn is_of_one_file(&self, error: &ArchiveError) -> bool {
+        let ArchiveError::ReadFile { source, .. } = error else { return false };
+        let ParquetError::External(source) = source else { return true };
+        self.local_folder().is_some() || matches!(source.downcast_ref(), Some(object_store::Error::NotFound { .. }))
+    }
+
+    /// Bytes that are free on its disk, where it has one that tells.
+    fn room(&self) -> Option<u64> {
+        self.local_folder().and_then(disk::free)
     }
 
     /// Whether so many bytes fit on its disk.

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Room that appends to the embedded log leave free: what is in its memory must still fit, and the archive must be able to take
-/// rows over, which is what makes room in the log.
+/// rows over, which is what makes room in the log. The archive takes as many as there is room for, so the two never wait for each other
+/// while there is room for its reserve and one record.
 pub(crate) const LOG_RESERVE_BYTES: u64 = 64 << 20;
 
 /// Room that the archive leaves free.
@@ -19,21 +20,33 @@ const CODES: [i32; 3] = [28, 122, 69];
 
 /// There is too little room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the disk of `{}` is full: {} MiB are free and {} MiB are needed; make room there, and it goes on by itself",
-    .path.display(), .free >> 20, .needed.div_ceil(1 << 20)
-)]
-pub(crate) struct Full {
-    path: PathBuf,
-    free: u64,
-    needed: u64,
+pub(crate) enum Full {
+    /// Less is free than is needed.
+    #[error(
+        "the disk of `{}` is full: {} MiB are free and {} MiB are needed; make room there, and it goes on by itself",
+        .path.display(), .free >> 20, .needed.div_ceil(1 << 20)
+    )]
+    Room { path: PathBuf, free: u64, needed: u64 },
+    /// The system takes no more, whatever it tells of free room.
+    #[error(
+        "the disk of `{}` takes no more: it is full, or a quota is used up; make room there, and it goes on by itself",
+        .path.display()
+    )]
+    Refused { path: PathBuf },
+}
+
+/// Bytes that are free on the disk of an existing path, where the system tells.
+pub(crate) fn free(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Whether `needed` bytes fit on the disk of an existing path. Where the system does not tell, they do.
 pub(crate) fn check(path: &Path, needed: u64) -> Result<(), Full> {
-    let Ok(disk) = rustix::fs::statvfs(path) else { return Ok(()) };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free < needed { Err(Full { path: path.to_owned(), free, needed }) } else { Ok(()) }
+    match free(path) {
+        Some(free) if free < needed => Err(Full::Room { path: path.to_owned(), free, needed }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether the cause of an error is that a disk is full.
@@ -71,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_message_names_the_path_and_the_way_out() {
-        let full = Full { path: PathBuf::from("/lake"), free: 3 << 20, needed: (16 << 20) + 1 };
+        let full = Full::Room { path: PathBuf::from("/lake"), free: 3 << 20, needed: (16 << 20) + 1 };
         let text = "the disk of `/lake` is full: 3 MiB are free and 17 MiB are needed; make room there, and it goes on by itself";
         assert_eq!(full.to_string(), text);
     }

@@ -3,6 +3,7 @@
 //! A store that does not answer is asked again for [`PATIENCE`], by the library, so that a request ends with what is true.
 
 mod listings;
+mod uploads;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

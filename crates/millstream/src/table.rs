@@ -375,6 +375,29 @@ impl Window {
         Self { start: self.start.clone(), end: offsets.clone(), segments }
     }
 
+    /// As much of it as has so many bytes, and at least one segment: the rest is for another time.
+    pub(crate) fn within(mut self, bytes: u64) -> Self {
+        if self.bytes() <= bytes {
+            return self;
+        }
+        let (mut end, mut taken, mut left) = (self.start.clone(), 0, bytes);
+        for segment in &self.segments {
+            if taken > 0 && segment.bytes > left {
+                break;
+            }
+            left = left.saturating_sub(segment.bytes);
+            taken += 1;
+            end.insert(segment.at, segment.end);
+        }
+        self.segments.truncate(taken);
+        Self { end, ..self }
+    }
+
+    /// Bytes of its rows in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
     /// Records of a topic that another program writes: all of them, and those that the filter left out.
     pub(crate) fn tally(&self) -> (u64, u64) {
         let sum = |count: fn(&Tally) -> usize| self.segments.iter().map(|segment| count(&segment.tally) as u64).sum();

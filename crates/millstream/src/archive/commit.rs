@@ -14,10 +14,12 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
+use tracing::warn;
 
 use super::stage::table_schema;
 use super::{ArchiveError, ArchiveTable, Loaded, PARTITION_COLUMN, Staged};
-use crate::clock::{jitter, now_micros};
+use crate::chain::chain;
+use crate::clock::{jitter, now_micros, pause};
 use crate::disk;
 use crate::failpoint;
 use crate::table::Window;
@@ -29,6 +31,12 @@ pub(super) const TRIES: u32 = 40;
 
 /// Longest pause before a commit is tried again.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often rows that a bucket did not take are written again: the library has tried each request for minutes before.
+const STAGE_TRIES: u32 = 3;
+
+/// Shortest and longest pause before that.
+const STAGE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Age at which staged files are not committed any more but written anew: files of twice this age that no version has are removed.
 pub(super) const STAGED_AT_MOST: Duration = Duration::from_hours(12);
@@ -77,7 +85,7 @@ impl ArchiveTable {
                 return Ok(Outcome::Moved(loaded));
             }
         }
-        let mut staged = self.stage(loaded.table.object_store(), window, &schema).await?;
+        let mut staged = self.stage_patiently(&loaded, window, &schema).await?;
         failpoint::hit("archive.staged");
         let mut tries = 0;
         while let Err(source) = self.try_commit(&mut loaded, window, &staged).await {
@@ -104,7 +112,7 @@ impl ArchiveTable {
                     tries += 1;
                     // Only after the table was opened anew is it certain that nobody has begun to remove them.
                     if staged.is_too_old() {
-                        staged = self.stage(loaded.table.object_store(), window, &schema).await?;
+                        staged = self.stage_patiently(&loaded, window, &schema).await?;
                     }
                 }
                 Standing::Open => return Err(self.delta("commit to")(source)),
@@ -113,6 +121,26 @@ impl ArchiveTable {
         failpoint::hit("archive.committed");
         self.sync_log().await?;
         Ok(Outcome::Landed { loaded, staged })
+    }
+
+    /// Stages a window. What a bucket did not take it may take as another upload: nothing refers to it yet.
+    async fn stage_patiently(
+        &self,
+        loaded: &Loaded,
+        window: &Window,
+        schema: &SchemaRef,
+    ) -> Result<Staged, ArchiveError> {
+        let mut tries = 0;
+        loop {
+            match self.stage(loaded.table.object_store(), window, schema).await {
+                Err(error @ ArchiveError::Delta { .. }) if self.local_folder().is_none() && tries < STAGE_TRIES => {
+                    warn!(table = %self.name(), error = chain(&error), "rows are written to the bucket once more");
+                    tokio::time::sleep(pause(STAGE_PAUSES, tries)).await;
+                    tries += 1;
+                }
+                staged => return staged,
+            }
+        }
     }
 
     /// The table, opened anew, with at least these columns. What making it or adding columns says is not believed: the table is

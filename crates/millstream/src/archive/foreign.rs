@@ -155,7 +155,7 @@ impl ArchiveTable {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
@@ -167,7 +167,7 @@ mod tests {
 
     const AT: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
 
-    fn table(folder: &tempfile::TempDir, rules: u64) -> ArchiveTable {
+    pub(in crate::archive) fn table(folder: &tempfile::TempDir, rules: u64) -> ArchiveTable {
         let settings = ArchiveSettings {
             path: Location::Folder(folder.path().to_owned()),
             pipeline: "orders".to_owned(),

@@ -91,7 +91,11 @@ impl Archiver {
                     // Dropped in the middle, a commit either landed or did not: the next start reads which.
                     archived = self.archive() => {
                         match archived {
-                            Err(ArchiverError::Archive(error)) if disk::is_full(&error) => self.full(&error),
+                            Err(ArchiverError::Archive(error)) if disk::is_full(&error) => {
+                                self.full(&error);
+                                // What the archive holds already may leave the log, which may be on the same disk.
+                                self.tidy().await?;
+                            }
                             archived => {
                                 archived?;
                                 self.board.archive_waits(None);
@@ -163,9 +167,12 @@ impl Archiver {
         if window.start == window.end {
             return Ok(());
         }
-        // Compressed they are smaller.
-        let bytes: u64 = window.segments.iter().map(|segment| segment.bytes).sum();
-        table.check_room(disk::ARCHIVE_RESERVE_BYTES + bytes)?;
+        // As much of it as there is room for: the log may wait for what leaves it once it is archived. Compressed rows are smaller.
+        let window = match table.room() {
+            Some(room) => window.within(room.saturating_sub(disk::ARCHIVE_RESERVE_BYTES)),
+            None => window,
+        };
+        table.check_room(disk::ARCHIVE_RESERVE_BYTES + window.bytes())?;
         let (loaded, staged) = match table.commit(&window).await? {
             Outcome::Landed { loaded, staged } => (loaded, staged),
             Outcome::Moved(loaded) => return self.moved(table, &window, loaded).await,

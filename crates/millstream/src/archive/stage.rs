@@ -87,12 +87,16 @@ impl ArchiveTable {
                 }
             }
         }
-        self.sync(staged.paths.clone()).await?;
+        if let Err(error) = self.sync(staged.paths.clone()).await {
+            remove(&*store, &staged.paths).await;
+            return Err(error);
+        }
         Ok(staged)
     }
 
     /// Writes the rows of one partition. One partition is open at a time: its rows are at hand already. Where they are many, every
-    /// processor writes a file: encoding is the dearest part of the whole way.
+    /// processor writes a file: encoding is the dearest part of the whole way. All of them come to their end; when one failed, nothing
+    /// of the others stays.
     #[allow(clippy::disallowed_methods, reason = "joined at once: they only move the work to other threads")]
     async fn write_parts(
         &self,
@@ -107,11 +111,17 @@ impl ArchiveTable {
             let value = value.map(str::to_owned);
             lanes.spawn(async move { table.write_lane(store, &schema, value.as_deref(), &lane).await });
         }
-        let mut adds = Vec::new();
+        let (mut adds, mut failed) = (Vec::new(), None);
         while let Some(written) = lanes.join_next().await {
-            adds.extend(written.map_err(ArchiveError::Panicked)??);
+            match written.map_err(ArchiveError::Panicked).flatten() {
+                Ok(written) => adds.extend(written),
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
         }
-        Ok(adds)
+        let Some(error) = failed else { return Ok(adds) };
+        let paths: Vec<String> = adds.into_iter().map(|add: Add| add.path).collect();
+        remove(&**store, &paths).await;
+        Err(error)
     }
 
     async fn write_lane(
@@ -124,11 +134,25 @@ impl ArchiveTable {
         let sample = parts.iter().max_by_key(|part| part.num_rows()).map(|part| &part.segment.batch);
         let properties = encode::properties(schema, sample, None);
         let mut writer = self.writer(store, schema, value, properties, FILE_BYTES)?;
+        if let Err(error) = self.write(&mut writer, schema, parts).await {
+            // An upload that nobody ends would stay where no vacuum sees it.
+            let _ = writer.abort().await;
+            return Err(error);
+        }
+        writer.close().await.map_err(self.delta("write files of"))
+    }
+
+    async fn write(
+        &self,
+        writer: &mut PartitionWriter,
+        schema: &SchemaRef,
+        parts: &[Part],
+    ) -> Result<(), ArchiveError> {
         for part in parts {
             let batch = part.batch(schema).map_err(self.arrange())?;
             writer.write(&batch).await.map_err(self.delta("write files of"))?;
         }
-        writer.close().await.map_err(self.delta("write files of"))
+        Ok(())
     }
 
     /// Removes files that no version has and none will have.
@@ -381,3 +405,6 @@ fn sync(path: &Path) -> Result<(), ArchiveError> {
     let synced = File::open(path).and_then(|file| file.sync_all());
     synced.map_err(|source| ArchiveError::Sync { path: path.display().to_string(), source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,23 @@ pub(crate) struct Expired {
     pub(crate) rewritten_files: u64,
 }
 
+impl Compacted {
+    fn add(&mut self, other: Self) {
+        self.files_before += other.files_before;
+        self.files_after += other.files_after;
+        self.bytes_before += other.bytes_before;
+        self.bytes_after += other.bytes_after;
+    }
+}
+
+impl Expired {
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.whole_files += other.whole_files;
+        self.rewritten_files += other.rewritten_files;
+    }
+}
+
 /// How a piece of upkeep is done.
 #[derive(Debug)]
 pub(crate) struct Manner {
@@ -87,7 +104,8 @@ pub(crate) struct Manner {
 }
 
 impl ArchiveTable {
-    /// Puts small files together. `step` is told which of how many groups is next.
+    /// Puts small files together. `step` is told which of how many groups is next. A group with a file that cannot be read keeps the
+    /// others from nothing; it is told when they are done.
     pub(crate) async fn compact(
         &self,
         manner: &mut Manner,
@@ -98,32 +116,51 @@ impl ArchiveTable {
         let policy = self.policy(manner.memory, manner.everything);
         let groups = groups(&self.files(&loaded.table)?, &policy);
         let count = groups.len();
+        let mut unreadable = None;
         for (number, group) in groups.into_iter().enumerate() {
             step(number, count);
-            let bytes: u64 = group.iter().map(|file| file.bytes).sum();
-            if manner.dry_run {
-                compacted.files_before += group.len() as u64;
-                compacted.bytes_before += bytes;
-                continue;
-            }
-            self.check_room(disk::LOG_RESERVE_BYTES + 2 * bytes)?;
-            let sizes = Sizes { file: policy.target_bytes.saturating_mul(2), row_group: row_group(manner.memory) };
-            let Some(rewritten) = self.rewrite(&loaded, &group, None, sizes, &mut manner.pace).await? else { break };
-            assert!(rewritten.rows == rewritten.rows_read, "rewritten files have the rows of those that they replace");
-            failpoint::hit("upkeep.rewritten");
-            let reason = Reason::Compact { target_bytes: policy.target_bytes };
-            if let Some(newer) = self.put_in_place(&loaded, &group, &rewritten, reason).await? {
-                compacted.files_before += group.len() as u64;
-                compacted.files_after += rewritten.adds.len() as u64;
-                compacted.bytes_before += bytes;
-                compacted.bytes_after += rewritten.bytes();
-                self.swap_in(manner, newer).await?;
+            match self.compact_group(&loaded, &group, policy.target_bytes, manner).await {
+                Ok(Some(done)) => compacted.add(done),
+                Ok(None) => break,
+                Err(error) if self.is_of_one_file(&error) => drop(unreadable.get_or_insert(error)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(compacted)
+        unreadable.map_or(Ok(compacted), Err)
     }
 
-    /// Deletes the rows that are past their retention.
+    /// Puts the files of a group together; none when it was told to stop.
+    async fn compact_group(
+        &self,
+        loaded: &Loaded,
+        group: &[DataFile],
+        target_bytes: u64,
+        manner: &mut Manner,
+    ) -> Result<Option<Compacted>, ArchiveError> {
+        let bytes: u64 = group.iter().map(|file| file.bytes).sum();
+        let mut compacted = Compacted { files_before: group.len() as u64, bytes_before: bytes, ..Compacted::default() };
+        if manner.dry_run {
+            return Ok(Some(compacted));
+        }
+        self.check_room(disk::LOG_RESERVE_BYTES + 2 * bytes)?;
+        let sizes = Sizes { file: target_bytes.saturating_mul(2), row_group: row_group(manner.memory) };
+        let Some(rewritten) = self.rewrite(loaded, group, None, sizes, &mut manner.pace).await? else {
+            return Ok(None);
+        };
+        assert!(rewritten.rows == rewritten.rows_read, "rewritten files have the rows of those that they replace");
+        failpoint::hit("upkeep.rewritten");
+        let reason = Reason::Compact { target_bytes };
+        let Some(newer) = self.put_in_place(loaded, group, &rewritten, reason).await? else {
+            return Ok(Some(Compacted::default()));
+        };
+        compacted.files_after = rewritten.adds.len() as u64;
+        compacted.bytes_after = rewritten.bytes();
+        self.swap_in(manner, newer).await?;
+        Ok(Some(compacted))
+    }
+
+    /// Deletes the rows that are past their retention; whole files first, for that needs no room. A file that cannot be read keeps the
+    /// others from nothing; it is told when they are done.
     pub(crate) async fn expire(
         &self,
         manner: &mut Manner,
@@ -133,41 +170,51 @@ impl ArchiveTable {
         let Some((keep, age)) = self.keep() else { return Ok(expired) };
         let Some(loaded) = self.load().await? else { return Ok(expired) };
         let late = if manner.everything { Duration::ZERO } else { expire::step(age) };
-        let found = self.expired(&loaded, &keep, late).await?;
+        let (found, mut unreadable) = self.expired(&loaded, &keep, late).await?;
         let count = found.len();
         for (number, expiry) in found.into_iter().enumerate() {
             step(number, count);
-            let (file, rewritten, rows) = match expiry {
-                Expiry::Whole(file, rows) => {
-                    (file, Rewritten { began_micros: now_micros(), ..Rewritten::default() }, rows)
-                }
-                Expiry::Part(_) if manner.dry_run => {
-                    expired.rewritten_files += 1;
-                    continue;
-                }
-                Expiry::Part(file) => {
-                    let inputs = std::slice::from_ref(&file);
-                    self.check_room(disk::LOG_RESERVE_BYTES + 2 * file.bytes)?;
-                    let sizes = Sizes { file: u64::MAX, row_group: row_group(manner.memory) };
-                    let rewritten = self.rewrite(&loaded, inputs, Some(&keep), sizes, &mut manner.pace).await?;
-                    let Some(rewritten) = rewritten else { break };
-                    let rows = rewritten.rows_read - rewritten.rows;
-                    failpoint::hit("upkeep.rewritten");
-                    (file, rewritten, rows)
-                }
-            };
-            let is_whole = rewritten.adds.is_empty();
-            if !manner.dry_run {
-                let inputs = std::slice::from_ref(&file);
-                let newer = self.put_in_place(&loaded, inputs, &rewritten, Reason::Expire { rows }).await?;
-                let Some(newer) = newer else { continue };
-                self.swap_in(manner, newer).await?;
+            match self.expire_file(&loaded, expiry, &keep, manner).await {
+                Ok(Some(done)) => expired.add(done),
+                Ok(None) => break,
+                Err(error) if self.is_of_one_file(&error) => drop(unreadable.get_or_insert(error)),
+                Err(error) => return Err(error),
             }
-            expired.rows += rows;
-            expired.whole_files += u64::from(is_whole);
-            expired.rewritten_files += u64::from(!is_whole);
         }
-        Ok(expired)
+        unreadable.map_or(Ok(expired), Err)
+    }
+
+    /// Takes what is past its retention out of a file; none when it was told to stop.
+    async fn expire_file(
+        &self,
+        loaded: &Loaded,
+        expiry: Expiry,
+        keep: &Keep,
+        manner: &mut Manner,
+    ) -> Result<Option<Expired>, ArchiveError> {
+        let (file, rewritten, rows) = match expiry {
+            Expiry::Whole(file, rows) => (file, Rewritten { began_micros: now_micros(), ..Rewritten::default() }, rows),
+            Expiry::Part(_) if manner.dry_run => return Ok(Some(Expired { rewritten_files: 1, ..Expired::default() })),
+            Expiry::Part(file) => {
+                let inputs = std::slice::from_ref(&file);
+                self.check_room(disk::LOG_RESERVE_BYTES + 2 * file.bytes)?;
+                let sizes = Sizes { file: u64::MAX, row_group: row_group(manner.memory) };
+                let rewritten = self.rewrite(loaded, inputs, Some(keep), sizes, &mut manner.pace).await?;
+                let Some(rewritten) = rewritten else { return Ok(None) };
+                let rows = rewritten.rows_read - rewritten.rows;
+                failpoint::hit("upkeep.rewritten");
+                (file, rewritten, rows)
+            }
+        };
+        if !manner.dry_run {
+            let inputs = std::slice::from_ref(&file);
+            let newer = self.put_in_place(loaded, inputs, &rewritten, Reason::Expire { rows }).await?;
+            let Some(newer) = newer else { return Ok(Some(Expired::default())) };
+            self.swap_in(manner, newer).await?;
+        }
+        let is_whole = rewritten.adds.is_empty();
+        let (whole_files, rewritten_files) = (u64::from(is_whole), u64::from(!is_whole));
+        Ok(Some(Expired { rows, whole_files, rewritten_files }))
     }
 
     /// Queries see a new version from now on.

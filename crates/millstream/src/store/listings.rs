@@ -16,6 +16,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use super::uploads::Upload;
 use crate::clock::pause;
 
 /// How often a listing is begun anew.
@@ -93,7 +94,8 @@ impl<S: ObjectStore> ObjectStore for WholeListings<S> {
         location: &StorePath,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(location, opts).await
+        let upload = self.0.put_multipart_opts(location, opts).await?;
+        Ok(Box::new(Upload::new(upload, Arc::clone(&self.0), location.clone())))
     }
 
     async fn get_opts(&self, location: &StorePath, options: GetOptions) -> Result<GetResult> {

@@ -132,12 +132,15 @@ impl Log for EmbeddedLog {
     }
 
     async fn recover(&self) -> Result<Recovered, LogError> {
-        if self.0.lock_trouble().is_some() {
-            // Whoever begins anew after a full disk would find it full again.
-            self.0.check_room(0)?;
-        }
         let inner = Arc::clone(&self.0);
-        blocking(move || inner.recover()).await
+        blocking(move || {
+            if inner.lock_trouble().is_some() {
+                // Whoever begins anew after a full disk would find it full again.
+                inner.probe_room()?;
+            }
+            inner.recover()
+        })
+        .await
     }
 
     async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
@@ -268,15 +271,39 @@ impl Inner {
     fn check_room(&self, bytes: u64) -> Result<(), disk::Full> {
         // What is appended is written twice before the first copy goes.
         let checked = disk::check(Path::new(&self.folder), disk::LOG_RESERVE_BYTES + 2 * bytes);
-        let mut trouble = self.lock_trouble();
         match &checked {
-            Ok(()) => *trouble = None,
-            Err(full) => {
-                let since_micros = trouble.as_ref().map_or_else(now_micros, |trouble| trouble.since_micros);
-                *trouble = Some(Trouble { since_micros, what: full.to_string() });
-            }
+            Ok(()) => *self.lock_trouble() = None,
+            Err(full) => self.troubled(full),
         }
         checked
+    }
+
+    /// Whether there is room again after there was none. Of a quota only writing tells. Blocks.
+    fn probe_room(&self) -> Result<(), LogError> {
+        if let Err(full) = disk::check(Path::new(&self.folder), disk::LOG_RESERVE_BYTES) {
+            self.troubled(&full);
+            return Err(full.into());
+        }
+        self.files.probe().map_err(|source| self.not_written(source))?;
+        *self.lock_trouble() = None;
+        Ok(())
+    }
+
+    /// Keeps what keeps rows from being appended, and since when.
+    fn troubled(&self, full: &disk::Full) {
+        let mut trouble = self.lock_trouble();
+        let since_micros = trouble.as_ref().map_or_else(now_micros, |trouble| trouble.since_micros);
+        *trouble = Some(Trouble { since_micros, what: full.to_string() });
+    }
+
+    /// Why values are not written. A full disk or quota is waited out: nothing refers to them yet.
+    fn not_written(&self, source: std::io::Error) -> LogError {
+        if disk::is_full(&source) {
+            let full = disk::Full::Refused { path: PathBuf::from(&self.folder) };
+            self.troubled(&full);
+            return full.into();
+        }
+        self.files_error()(source)
     }
 
     fn read_error(&self) -> impl Fn(fjall::Error) -> LogError + '_ {
@@ -378,7 +405,7 @@ impl Inner {
         if records.iter().map(|record| record.value.len() as u64).sum::<u64>() <= LARGE_BYTES {
             return Ok(Vec::new());
         }
-        self.files.append(records.iter().map(|record| &record.value)).map_err(self.files_error())
+        self.files.append(records.iter().map(|record| &record.value)).map_err(|source| self.not_written(source))
     }
 
     /// Takes in what an append has made true. Gives the number of appends.
@@ -416,7 +443,7 @@ impl Inner {
         }
         let PublisherId { index, .. } = PublisherId::ONLY;
         recovered.next_seqs = recovered.publisher.next_seq.iter().map(|(&at, &next)| ((at, index), next)).collect();
-        recovered.rules.extend(recovered.publisher.started_rules.clone());
+        recovered.rules = recovered.publisher.rules().cloned().collect();
         Ok(recovered)
     }
 

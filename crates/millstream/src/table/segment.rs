@@ -156,19 +156,20 @@ fn with_ingested_at(rows: &RecordBatch, timestamp_micros: i64) -> Result<RecordB
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use arrow::array::Int64Array;
     use millstream_core::ids::{Offset, StreamId, Topic};
     use millstream_core::record::RecordHeader;
 
     use super::*;
+    use crate::table::Window;
 
-    /// A row for each of these offsets, its value the offset.
-    fn segment(offsets: &[u64], end: u64) -> Segment {
-        let values: ArrayRef =
-            Arc::new(Int64Array::from_iter_values(offsets.iter().map(|&offset| i64::try_from(offset).unwrap())));
-        let batch = RecordBatch::try_from_iter([("n", values)]).unwrap();
-        let header = RecordHeader {
+    const AT: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
+
+    fn header(rows: usize) -> RecordHeader {
+        RecordHeader {
             format: 1,
             stream: StreamId(uuid::Uuid::nil()),
             publisher: 0,
@@ -176,19 +177,50 @@ mod tests {
             file: "f".to_owned(),
             first_row: 0,
             end_row: 1,
-            rows: offsets.len() as u64,
+            rows: rows as u64,
             found_at_micros: 0,
             event_time_micros: None,
             rules_hash: String::new(),
             schema: None,
+        }
+    }
+
+    /// These rows as one record.
+    pub(crate) fn of_rows(batch: &RecordBatch, offset: u64) -> Segment {
+        let (header, value) = (header(batch.num_rows()), Value::Batch(batch.clone()));
+        let record = Record { at: AT, offset: Offset(offset), timestamp_micros: 7, header, value };
+        Segment::of_record(&record, batch).unwrap()
+    }
+
+    #[test]
+    fn a_window_without_room_is_cut_between_records_and_the_rest_comes_later() {
+        let batch = |rows: i64| {
+            let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+            RecordBatch::try_from_iter([("n", values)]).unwrap()
         };
+        let segments: Vec<_> = (0..5).map(|offset| Arc::new(of_rows(&batch(100), offset))).collect();
+        let (start, end) = (BTreeMap::from([(AT, Offset(0))]), BTreeMap::from([(AT, Offset(5))]));
+        let whole = Window { start, end, segments };
+        let each = whole.bytes() / 5;
+        for (bytes, records) in [(0, 1), (each - 1, 1), (each, 1), (2 * each, 2), (5 * each - 1, 4), (5 * each, 5)] {
+            let part = whole.clone().within(bytes);
+            assert_eq!((part.segments.len() as u64, part.end[&AT]), (records, Offset(records)), "{bytes}");
+            assert_eq!(part.start, whole.start);
+        }
+    }
+
+    /// A row for each of these offsets, its value the offset.
+    fn segment(offsets: &[u64], end: u64) -> Segment {
+        let values: ArrayRef =
+            Arc::new(Int64Array::from_iter_values(offsets.iter().map(|&offset| i64::try_from(offset).unwrap())));
+        let batch = RecordBatch::try_from_iter([("n", values)]).unwrap();
+        let header = header(offsets.len());
         // Records between gave no row here; every other of them was left out by the filter.
         let all: Arc<[u64]> = (offsets[0]..end).collect();
         let filtered = all.iter().copied().filter(|offset| !offsets.contains(offset) && offset % 2 == 0).collect();
         let tally = Tally { all, filtered };
         let value = Value::Rows { batch: batch.clone(), offsets: Arc::from(offsets), end: Offset(end), tally };
-        let at = TopicPartition { topic: Topic::Rows, partition: 0 };
-        let record = Record { at, offset: Offset(offsets[0]), timestamp_micros: 7, header, value };
+        let record = Record { at: AT, offset: Offset(offsets[0]), timestamp_micros: 7, header, value };
         Segment::of_record(&record, &batch).unwrap()
     }
 

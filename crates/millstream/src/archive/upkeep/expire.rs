@@ -45,20 +45,28 @@ pub(crate) fn step(age: Duration) -> Duration {
 }
 
 impl ArchiveTable {
-    /// The files that hold rows of before `keep`. Those that would only lose a few of the newest of them wait, for `step`.
+    /// The files that hold rows of before `keep`, first those that leave as a whole. Those that would only lose a few of the newest of
+    /// them wait, for `step`. Beside them the first error over a file that cannot be read.
     pub(super) async fn expired(
         &self,
         loaded: &Loaded,
         keep: &Keep,
         step: Duration,
-    ) -> Result<Vec<Expiry>, ArchiveError> {
+    ) -> Result<(Vec<Expiry>, Option<ArchiveError>), ArchiveError> {
         let step = i64::try_from(step.as_micros()).unwrap_or(i64::MAX);
-        let mut expired = Vec::new();
+        let (mut expired, mut unreadable) = (Vec::new(), None);
         let views: Vec<(DataFile, Option<String>)> = self.files_with_stats(loaded)?;
         for (file, stats) in views {
             let range = match stats.as_deref().and_then(|stats| range_of_stats(stats, &keep.column)) {
                 Some(range) => Some(range),
-                None => range_of_footer(&*self.footer(loaded, &file).await?, &keep.column),
+                None => match self.footer(loaded, &file).await {
+                    Ok(footer) => range_of_footer(&footer, &keep.column),
+                    Err(error) if self.is_of_one_file(&error) => {
+                        unreadable.get_or_insert(error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             // Without any time there is nothing that could be too old.
             let Some(range) = range else { continue };
@@ -68,7 +76,8 @@ impl ArchiveTable {
                 expired.push(Expiry::Part(file));
             }
         }
-        Ok(expired)
+        expired.sort_by_key(|expiry| matches!(expiry, Expiry::Part(_)));
+        Ok((expired, unreadable))
     }
 }
 

@@ -83,11 +83,45 @@ impl ArchiveTable {
         sizes: Sizes,
         pace: &mut Pace,
     ) -> Result<Option<Rewritten>, ArchiveError> {
+        let mut begun: Option<PartitionWriter> = None;
+        let mut rewritten = Rewritten { began_micros: now_micros(), ..Rewritten::default() };
+        let is_whole = self.copy(loaded, inputs, keep, sizes, pace, &mut begun, &mut rewritten).await;
+        match (is_whole, begun) {
+            (Ok(true), Some(writer)) => {
+                rewritten.adds = writer.close().await.map_err(self.delta("write files of"))?;
+            }
+            (Ok(true), None) => {}
+            (stopped, begun) => {
+                // What it wrote is in no version: if taking it back fails, it is removed as such later.
+                if let Some(writer) = begun {
+                    let _ = writer.abort().await;
+                }
+                return stopped.map(|_| None);
+            }
+        }
+        let partition = inputs.first().and_then(|file| file.partition.as_deref());
+        for add in &mut rewritten.adds {
+            put_into_partition(add, partition);
+        }
+        self.sync(rewritten.adds.iter().map(|add| add.path.clone()).collect()).await?;
+        Ok(Some(rewritten))
+    }
+
+    /// Copies rows into a writer, which is begun with the first of them; `false` when `pace` says that this has to end.
+    #[allow(clippy::too_many_arguments, reason = "one loop of its caller, who ends the writer whatever happens here")]
+    async fn copy(
+        &self,
+        loaded: &Loaded,
+        inputs: &[DataFile],
+        keep: Option<&Keep>,
+        sizes: Sizes,
+        pace: &mut Pace,
+        begun: &mut Option<PartitionWriter>,
+        rewritten: &mut Rewritten,
+    ) -> Result<bool, ArchiveError> {
         let store = loaded.table.object_store();
         let schema = self.file_schema(loaded)?;
         let partition = inputs.first().and_then(|file| file.partition.as_deref());
-        let mut begun: Option<PartitionWriter> = None;
-        let mut rewritten = Rewritten { began_micros: now_micros(), ..Rewritten::default() };
         pace.begin();
         for input in inputs {
             let mut batches = self.read(&store, input).await?;
@@ -95,30 +129,19 @@ impl ArchiveTable {
                 rewritten.rows_read += batch.num_rows() as u64;
                 let batch = conform(&batch, &schema).and_then(|batch| kept(batch, keep)).map_err(self.arrange())?;
                 rewritten.rows += batch.num_rows() as u64;
-                let writer = if let Some(writer) = &mut begun {
-                    writer
+                let writer = if let Some(writer) = begun {
+                    &mut *writer
                 } else {
                     let properties = encode::properties(&schema, Some(&batch), Some(sizes.row_group));
                     begun.insert(self.writer(Arc::clone(&store), &schema, partition, properties, sizes.file)?)
                 };
                 writer.write(&batch).await.map_err(self.delta("write files of"))?;
                 if !pace.rest().await {
-                    // What it wrote is in no version: if taking it back fails, it is removed as such later.
-                    if let Some(writer) = begun {
-                        let _ = writer.abort().await;
-                    }
-                    return Ok(None);
+                    return Ok(false);
                 }
             }
         }
-        if let Some(writer) = begun {
-            rewritten.adds = writer.close().await.map_err(self.delta("write files of"))?;
-        }
-        for add in &mut rewritten.adds {
-            put_into_partition(add, partition);
-        }
-        self.sync(rewritten.adds.iter().map(|add| add.path.clone()).collect()).await?;
-        Ok(Some(rewritten))
+        Ok(true)
     }
 
     /// The columns of the table's files.

@@ -96,11 +96,11 @@ impl Keeper {
         }
     }
 
-    /// Does what is due for a table.
+    /// Does what is due for a table: each step by itself, and first what makes room. What keeps one from being done (a full disk, a
+    /// file that cannot be read) keeps no other. Tells the first error.
     async fn keep(&self, table: &ArchiveTable, done: &mut Done, stop: &StopToken) -> Result<(), ArchiveError> {
         let Some(mut archived) = self.archived(table) else { return Ok(()) };
-        let (history, checkpoints) = (table.upkeep.history, table.upkeep.checkpoint_versions);
-        if is_due(done.followed, (history / 4).clamp(SHORTEST_ROUND, LONGEST_INTERVAL)) {
+        if is_due(done.followed, (table.upkeep.history / 4).clamp(SHORTEST_ROUND, LONGEST_INTERVAL)) {
             // Others may have replaced files: a version that is older than the history cannot be read any more.
             done.followed = Some(Instant::now());
             if table.is_newer_than(archived.version).await?
@@ -112,22 +112,23 @@ impl Keeper {
         if !self.live.archived_offsets().contains_key(&KEEPS) {
             return Ok(());
         }
-        if !done.are_properties_set {
-            done.are_properties_set = table.set_properties(history, checkpoints.get()).await?;
-        }
-        if is_due(done.expired, expire_round(table)) {
-            done.expired = Some(Instant::now());
-            self.expire(table, stop).await?;
-        }
-        if done.planned != Some(archived.version) && self.compact(table, &archived, stop).await? {
-            done.planned = Some(archived.version);
-        }
-        self.checkpoint(table, done, &archived, history, checkpoints.get()).await?;
-        if is_due(done.vacuumed, (history / 4).clamp(SHORTEST_ROUND, LONGEST_ROUND)) {
-            self.vacuum(table, history).await?;
-            done.vacuumed = Some(Instant::now());
-        }
+        let steps = [
+            self.vacuum(table, done).await,
+            self.set_properties(table, done).await,
+            self.expire(table, done, stop).await,
+            self.compact(table, done, &archived, stop).await,
+            self.checkpoint(table, done, &archived).await,
+        ];
+        steps.into_iter().collect::<Result<(), _>>()?;
         done.told.clear();
+        Ok(())
+    }
+
+    async fn set_properties(&self, table: &ArchiveTable, done: &mut Done) -> Result<(), ArchiveError> {
+        if !done.are_properties_set {
+            let checkpoints = table.upkeep.checkpoint_versions.get();
+            done.are_properties_set = table.set_properties(table.upkeep.history, checkpoints).await?;
+        }
         Ok(())
     }
 
@@ -155,23 +156,28 @@ impl Keeper {
         }
     }
 
-    /// Puts small files together; `false` when that has to wait.
+    /// Puts small files together, unless that has to wait.
     async fn compact(
         &self,
         table: &ArchiveTable,
+        done: &mut Done,
         archived: &ArchivedTable,
         stop: &StopToken,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<(), ArchiveError> {
+        if done.planned == Some(archived.version) {
+            return Ok(());
+        }
         let policy = table.policy(self.memory, false);
         let files = table.files(&archived.table)?;
         let small = files.iter().filter(|file| policy.is_small(file)).count() as u64;
         self.board.upkeep(|upkeep| upkeep.small_files[side(table)] = small);
         if !table.upkeep.compact || groups(&files, &policy).is_empty() {
-            return Ok(true);
+            done.planned = Some(archived.version);
+            return Ok(());
         }
         // Rows come first, unless files pile up meanwhile.
         if small < MANY_FILES && self.live.bytes_not_archived() > self.live.limits().bytes / BUSY_PART {
-            return Ok(false);
+            return Ok(());
         }
         let (board, name) = (Arc::clone(&self.board), folder_name(table));
         let told = move |number: usize, count: usize| {
@@ -186,14 +192,19 @@ impl Keeper {
             let (files, into) = (compacted.files_before, compacted.files_after);
             info!(table = %table.name(), files, into, bytes = compacted.bytes_after, "small files put together");
         }
-        Ok(true)
+        done.planned = Some(archived.version);
+        Ok(())
     }
 
-    async fn expire(&self, table: &ArchiveTable, stop: &StopToken) -> Result<(), ArchiveError> {
+    async fn expire(&self, table: &ArchiveTable, done: &mut Done, stop: &StopToken) -> Result<(), ArchiveError> {
+        if !is_due(done.expired, expire_round(table)) {
+            return Ok(());
+        }
         let expired = table.expire(&mut self.manner(stop), &|_, _| {}).await?;
         if expired.rows > 0 {
             info!(table = %table.name(), rows = expired.rows, "rows past their retention deleted");
         }
+        done.expired = Some(Instant::now());
         Ok(())
     }
 
@@ -202,30 +213,33 @@ impl Keeper {
         table: &ArchiveTable,
         done: &mut Done,
         archived: &ArchivedTable,
-        history: Duration,
-        every: u32,
     ) -> Result<(), ArchiveError> {
         if done.checkpoint.is_none() {
             done.checkpoint = Some(table.checkpointed(&archived.table).await.unwrap_or_default());
         }
         let since = done.checkpoint.map_or(0, |checkpoint| archived.version.saturating_sub(checkpoint));
-        if since < u64::from(every) {
+        if since < u64::from(table.upkeep.checkpoint_versions.get()) {
             return Ok(());
         }
-        let Some((version, removed)) = table.checkpoint(history).await? else { return Ok(()) };
+        let Some((version, removed)) = table.checkpoint(table.upkeep.history).await? else { return Ok(()) };
         done.checkpoint = Some(version);
         self.board.upkeep(|upkeep| upkeep.checkpointed(table.topic, version));
         info!(table = %table.name(), version, log_files_removed = removed, "checkpoint written");
         Ok(())
     }
 
-    async fn vacuum(&self, table: &ArchiveTable, history: Duration) -> Result<(), ArchiveError> {
+    async fn vacuum(&self, table: &ArchiveTable, done: &mut Done) -> Result<(), ArchiveError> {
+        let history = table.upkeep.history;
+        if !is_due(done.vacuumed, (history / 4).clamp(SHORTEST_ROUND, LONGEST_ROUND)) {
+            return Ok(());
+        }
         let Some(vacuumed) = table.vacuum(history, false).await? else { return Ok(()) };
         self.board.upkeep(|upkeep| upkeep.vacuumed(vacuumed, side(table)));
         let files = vacuumed.replaced_files + vacuumed.unknown_files;
         if files > 0 {
             info!(table = %table.name(), files, bytes = vacuumed.bytes, "files that nobody can read any more removed");
         }
+        done.vacuumed = Some(Instant::now());
         Ok(())
     }
 

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// Size past which the next file is begun.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What must fit before writing is begun anew on a disk that took no more: more than most appends.
+const PROBE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Ending of the files.
 const EXTENSION: &str = "values";
 
@@ -82,7 +85,7 @@ impl Values {
         self.remove(&unnamed)
     }
 
-    /// Writes values and forces them to disk. Blocks. After an error nothing that it wrote is ever named.
+    /// Writes values and forces them to disk. Blocks. After an error nothing that it wrote is ever named, and it takes no room.
     pub(super) fn append<'a>(&self, values: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Place>> {
         let (mut current, number) = {
             let mut files = self.lock();
@@ -99,13 +102,11 @@ impl Values {
             Some(current) => current,
             none => none.insert(self.create(number)?),
         };
-        let mut places = Vec::new();
-        for value in values {
-            current.file.write_all(value)?;
-            places.push(Place { file: current.number, start: current.bytes, checksum: checksum(value) });
-            current.bytes += value.len() as u64;
-        }
-        current.file.sync_data()?;
+        let before = current.bytes;
+        let places = current.write(values).inspect_err(|_| {
+            // What cannot be taken back now goes with the file, or at the next start.
+            let _ = if before == 0 { std::fs::remove_file(self.path(number)) } else { current.file.set_len(before) };
+        })?;
         let Current { number, bytes, .. } = *current;
         let file = current.file.try_clone()?;
         let mut files = self.lock();
@@ -113,6 +114,14 @@ impl Values {
         files.current = Some(Current { number, file, bytes });
         drop(files);
         Ok(places)
+    }
+
+    /// Whether values can be written at the moment. Blocks.
+    pub(super) fn probe(&self) -> Result<()> {
+        let path = self.folder.join("probe");
+        let probed = std::fs::write(&path, vec![b'.'; PROBE_BYTES]).and_then(|()| File::open(&path)?.sync_all());
+        let removed = std::fs::remove_file(&path);
+        probed.and(removed)
     }
 
     /// Counts the header that names a value.
@@ -186,6 +195,19 @@ impl Values {
     fn lock(&self) -> MutexGuard<'_, Files> {
         // Every change under the lock is whole by itself.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn write<'a>(&mut self, values: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for value in values {
+            self.file.write_all(value)?;
+            places.push(Place { file: self.number, start: self.bytes, checksum: checksum(value) });
+            self.bytes += value.len() as u64;
+        }
+        self.file.sync_data()?;
+        Ok(places)
     }
 }
 
