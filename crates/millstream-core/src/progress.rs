@@ -119,10 +119,26 @@ pub struct PublisherProgress {
     pub known_schema: Option<serde_json::Value>,
     /// Highest event time of clean rows that dedup has seen, microseconds since 1970.
     pub dedup_high_micros: Option<i64>,
-    /// Rules of the file that is under way.
+    /// Rules of a file that is under way.
     pub started_rules: Option<StartedRules>,
+    /// Rules of others that are under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_rules: Vec<StartedRules>,
     /// File (by sequence number) that the dedup state of `within = "file"` belongs to.
     pub dedup_file: Option<u64>,
+}
+
+impl PublisherProgress {
+    /// Rules of all files that are under way.
+    pub fn rules(&self) -> impl Iterator<Item = &StartedRules> {
+        self.started_rules.iter().chain(&self.more_rules)
+    }
+
+    /// Keeps these rules, and no others.
+    pub fn keep_rules(&mut self, mut rules: Vec<StartedRules>) {
+        self.started_rules = rules.pop();
+        self.more_rules = rules;
+    }
 }
 
 /// The rules that a file began with, kept so that it can end under them.

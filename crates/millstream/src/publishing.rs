@@ -1,6 +1,8 @@
 //! The publishing side: finds, plans, cleans and publishes. When the log loses an append it begins anew from what is durable;
 //! nothing that memory believed is kept.
 
+pub(crate) mod rules;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +11,11 @@ use millstream_core::config::Config;
 use millstream_core::dedup::Deduplicator;
 use millstream_core::ids::StreamId;
 use millstream_core::plan::KnownSchema;
-use millstream_core::progress::FilePhase;
 use millstream_core::record::Encoder;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use self::rules::Rules;
 use crate::board::Board;
 use crate::chain::chain;
 use crate::clean::Cleaner;
@@ -148,7 +150,8 @@ impl Publishing {
         tasks: &Tasks,
     ) -> Result<(), TaskError> {
         let guard = Guard::of(&self.config);
-        let planner = self.planner(&recovered, Arc::clone(&guard)).map_err(TaskError::Start)?;
+        let rules = Arc::new(Rules::of(&self.config, &recovered).map_err(TaskError::Start)?);
+        let planner = self.planner(&recovered, Arc::clone(&rules), Arc::clone(&guard)).map_err(TaskError::Start)?;
         let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
         let (requests, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
@@ -169,6 +172,7 @@ impl Publishing {
         let open = recovered.files.iter().filter(|file| !file.is_over());
         let writes = Publisher {
             config: Arc::clone(&self.config),
+            rules,
             log: Arc::clone(&self.log),
             stream: self.stream,
             id: self.id,
@@ -204,10 +208,10 @@ impl Publishing {
         Ok(())
     }
 
-    fn planner(&self, recovered: &Recovered, guard: Arc<Guard>) -> Result<Planner, PipelineError> {
+    fn planner(&self, recovered: &Recovered, rules: Arc<Rules>, guard: Arc<Guard>) -> Result<Planner, PipelineError> {
         Ok(Planner {
             config: Arc::clone(&self.config),
-            earlier: earlier_rules(&self.config, recovered)?,
+            rules,
             known: known_schema(recovered)?,
             cleaner: Arc::clone(&self.cleaner),
             store: self.listing.store(),
@@ -236,22 +240,4 @@ fn dedup(config: &Config, recovered: &Recovered, limit_bytes: u64) -> Result<Opt
         .restore(recovered.dedup.iter().copied(), recovered.publisher.dedup_high_micros)
         .map_err(|error| PipelineError::Failed(chain(&error)))?;
     Ok(Some(dedup))
-}
-
-/// The pipeline file under which a file began that is under way.
-fn earlier_rules(config: &Config, recovered: &Recovered) -> Result<Option<Arc<Config>>, PipelineError> {
-    let under_way = recovered.files.iter().find(|file| file.phase == FilePhase::Started);
-    let hash = under_way.and_then(|file| file.rules_hash.as_ref());
-    let Some(rules) = recovered.rules.iter().find(|rules| Some(&rules.hash) == hash) else { return Ok(None) };
-    if rules.pipeline == config.text {
-        return Ok(None);
-    }
-    let file = config.base_dir.join("pipeline.toml");
-    let earlier = Config::parse(&rules.pipeline, &file, &crate::environment::variable);
-    let earlier = earlier.map_err(|errors| {
-        PipelineError::Refused(format!(
-            "a file is under way that began with an earlier pipeline file, which cannot be read any more: {errors}"
-        ))
-    })?;
-    Ok(Some(Arc::new(earlier)))
 }

@@ -17,6 +17,7 @@ use super::untrusted::Guard;
 use super::{SourceError, read};
 use crate::clean::spark::refusal;
 use crate::clean::{Cleaner, Job, SplitEvent};
+use crate::publishing::rules::Rules;
 use crate::stop::{Phase, StopToken};
 use crate::supervise::{TaskError, Tasks};
 
@@ -67,8 +68,8 @@ pub(crate) struct Start {
 pub(crate) struct Planner {
     /// The pipeline file.
     pub(crate) config: Arc<Config>,
-    /// The pipeline file under which the file that is under way began, if its rules were others.
-    pub(crate) earlier: Option<Arc<Config>>,
+    /// Rules of now, and those under which files began.
+    pub(crate) rules: Arc<Rules>,
     /// Columns known so far.
     pub(crate) known: KnownSchema,
     /// The engine.
@@ -123,8 +124,15 @@ impl Planner {
         }
         let open = read::open(Arc::clone(&self.store), found, &self.guard).await?;
         let started = progress.phase == FilePhase::Started;
-        // A file that was begun under other rules ends under them.
-        let config = self.earlier.as_ref().filter(|_| started).unwrap_or(&self.config);
+        let not_kept = || {
+            SourceError::Refused {
+            file: name.clone(),
+            reason: "it is half published under other rules, which are not kept any more; bring the pipeline file of then back until it is \
+                     finished"
+                .to_owned(),
+        }
+        };
+        let config = self.rules.of_file(&progress).ok_or_else(not_kept)?;
         let event_time = config.source.event_time.as_deref();
         let plan = FilePlan::new(&config.clean, event_time, &self.known, open.metadata.schema());
         let plan = plan.map_err(|refusal| match refusal {
@@ -143,10 +151,7 @@ impl Planner {
             self.tell_of_spark(&open, &plan);
         }
         if started && progress.rules_hash.as_ref().is_some_and(|hash| *hash != plan.rules_hash) {
-            let reason = "it is half published under other rules, which are not kept any more: bring the pipeline file of then back \
-                          until it is finished"
-                .to_owned();
-            return Err(SourceError::Stop { file: name, reason });
+            return Err(not_kept());
         }
         let known = plan.known.clone();
         self.known = known.clone();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use millstream_core::config::{Config, Format, Pace};
 use millstream_core::dedup::{DedupError, Deduplicator};
 use millstream_core::ids::{StreamId, Topic, TopicPartition};
-use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress, StartedRules};
+use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress};
 use millstream_core::record::{Encoder, RECORD_FORMAT, RecordError, RecordHeader, memory_of};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use super::{Append, Applied, AppliedRecord, Log, NewRecord, PublisherId};
 use crate::board::Board;
 use crate::board::gauges::Step;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
+use crate::publishing::rules::Rules;
 use crate::source::SourceError;
 use crate::source::find::{Accept, NewFile};
 use crate::source::plan::{Start, Work};
@@ -76,6 +77,8 @@ pub(crate) enum PublishError {
 pub(crate) struct Publisher {
     /// The pipeline file.
     pub(crate) config: Arc<Config>,
+    /// Rules of now, and those under which files began.
+    pub(crate) rules: Arc<Rules>,
     /// The log.
     pub(crate) log: Arc<dyn Log>,
     /// Stream that is written.
@@ -251,6 +254,8 @@ impl Publisher {
             self.files.insert(progress.sequence, progress.clone());
             accepted.push(progress);
         }
+        // One that goes on midway may wait for longer than its rules are those of now.
+        self.keep_rules();
         pending.replies.push((request.reply, accepted));
     }
 
@@ -307,13 +312,14 @@ impl Publisher {
         file.rules_hash = Some(start.plan.rules_hash.clone());
         file.engine = Some(start.engine.to_owned());
         self.progress.known_schema = serde_json::to_value(&start.known).ok();
-        let hash = &start.plan.rules_hash;
-        if self.progress.started_rules.as_ref().is_none_or(|rules| rules.hash != *hash) {
-            let pipeline = self.config.text.clone();
-            self.progress.started_rules = Some(StartedRules { hash: hash.clone(), pipeline });
-        }
         info!(file = %file.file, rows = start.rows, from_row = file.next_row, "file started");
         pending.put(file.clone());
+        self.keep_rules();
+    }
+
+    /// The rules of every file under way are kept with the progress.
+    fn keep_rules(&mut self) {
+        self.progress.keep_rules(self.rules.under_way(&self.files.values()));
     }
 
     fn finish(&mut self, sequence: u64, pending: &mut Pending) {

@@ -103,3 +103,64 @@ fn a_file_that_broke_midway_goes_on_behind_its_published_rows() {
     let verify = pipeline.call("verify", &[]);
     assert_eq!(verify.code, 0, "{verify:?}");
 }
+
+/// Puts a file in its place whose last row group cannot be read; gives what would be the whole of it.
+fn break_last_group(pipeline: &Pipeline, name: &str) -> Vec<u8> {
+    pipeline.add_groups(name, 3000, 1000);
+    let path = pipeline.path("data").join(name);
+    let whole = std::fs::read(&path).unwrap();
+    let mut broken = whole.clone();
+    let (from, to) = pipeline.bytes_of_group(name, 2);
+    broken[from..to].fill(0xff);
+    std::fs::write(path, broken).unwrap();
+    whole
+}
+
+/// Runs until a file is published in part, and kills the program.
+fn kill_midway(pipeline: &Pipeline, file: &str) {
+    let mut run = pipeline.start();
+    let host = run.host().to_owned();
+    run.wait_for("a file midway", || {
+        let ledger = crate::wire::ledger(&host)?;
+        let files = ledger["files"].as_array()?;
+        let entry = files.iter().find(|entry| entry["file"] == file)?;
+        (entry["state"] == "reading" && entry["delivered"].as_u64()? > 0).then_some(())
+    });
+    run.signal("KILL");
+    run.end();
+}
+
+#[test]
+fn each_of_two_files_ends_under_the_rules_that_it_began_with() {
+    let pipeline = Pipeline::with_source(
+        "settle = \"50ms\"\npace = \"1000 rows/s\"\nwatch = true",
+        "[clean.filter]\nkeep = \"id <> 1\"\n",
+    );
+    let whole = break_last_group(&pipeline, "a.parquet");
+    let mut run = pipeline.start();
+    wait_for_state(&mut run, "data/a.parquet", "quarantined");
+    run.signal("INT");
+    assert!(run.end().0.success());
+
+    // Another file begins under other rules and is midway when those of before come back.
+    pipeline.replace("id <> 1", "id <> 2");
+    pipeline.add_groups("b.parquet", 3000, 1000);
+    kill_midway(&pipeline, "data/b.parquet");
+    pipeline.replace("id <> 2", "id <> 1");
+    std::fs::write(pipeline.path("data/a.parquet"), whole).unwrap();
+    let run = pipeline.start();
+    let taken = pipeline.call("retry", &["data/a.parquet", "--keep-published"]);
+    assert_eq!(taken.code, 0, "{taken:?}");
+    // And once more: both are under way, each under its own.
+    run.signal("KILL");
+    run.end();
+    pipeline.replace("id <> 1", "id <> 3");
+    pipeline.add_groups("c.parquet", 3000, 1000);
+    pipeline.replace("pace = \"1000 rows/s\"\nwatch = true", "");
+    assert_eq!(pipeline.call("run", &["--until-done"]).code, 0);
+    let gone = "SELECT _file, 4498500 - sum(id) AS gone FROM archive GROUP BY 1 ORDER BY 1";
+    let found = pipeline.call("sql", &[gone, "--json"]);
+    let files = [("a", 1), ("b", 2), ("c", 3)];
+    let wanted = files.map(|(name, id)| format!("{{\"_file\":\"data/{name}.parquet\",\"gone\":{id}}}\n"));
+    assert_eq!(found.stdout, wanted.concat(), "{found:?}");
+}

@@ -93,7 +93,8 @@ impl Progress {
 
     /// Rules that files began with, of every publisher.
     pub(super) fn rules(&self) -> Vec<StartedRules> {
-        self.publishers.values().filter_map(|kept| kept.publisher.as_ref()?.started_rules.clone()).collect()
+        let of = |kept: &Kept| kept.publisher.iter().flat_map(PublisherProgress::rules).cloned().collect::<Vec<_>>();
+        self.publishers.values().flat_map(of).collect()
     }
 
     /// Names of the files that other publishers than `index` have.
