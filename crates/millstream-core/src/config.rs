@@ -412,7 +412,7 @@ pub struct FileLimits {
     pub expansion: u64,
     /// `isolated_memory`: what a process that reads a file apart may take, bytes. Default 512 MiB; 64 MiB to 64 TiB.
     pub isolated_memory: u64,
-    /// `isolated_time`: how long such a process may take from one batch to the next. Default 1 min; 1 s to 1 h.
+    /// `isolated_time`: how long such a process may work from one batch to the next. Default 1 min; 1 s to 1 h.
     pub isolated_time: Duration,
 }
 

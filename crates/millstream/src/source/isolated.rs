@@ -6,6 +6,7 @@
 
 pub(crate) mod child;
 mod frames;
+mod work;
 
 use std::io::{Read, Write};
 use std::ops::Range;
@@ -22,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use self::frames::{BATCH, BYTES, END, FAILED, NO_BYTES, REQUEST, Request, WANT};
+use self::work::{Fetches, Work};
 use super::SourceError;
 use super::read::{Split, fetch};
 use crate::chain::chain;
@@ -62,6 +64,7 @@ pub(crate) struct Isolated {
     process: Arc<Mutex<Child>>,
     rows: u64,
     limits: (u64, Duration),
+    fetches: Arc<Fetches>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -97,37 +100,39 @@ impl Isolated {
         };
         let process = Arc::new(Mutex::new(process));
         let (sender, events) = mpsc::channel(AHEAD);
+        let fetches = Arc::<Fetches>::default();
         let serving = Serving {
             store: Arc::clone(store),
             split: split.clone(),
             waits: Handle::current(),
             process: Arc::clone(&process),
+            fetches: Arc::clone(&fetches),
             events: sender,
         };
         tokio::task::spawn_blocking(move || serving.serve(&request, to, from));
         let limits = (guard.limits.isolated_memory, guard.limits.isolated_time);
-        Ok(Self { events, process, rows: 0, limits, _place: place })
+        Ok(Self { events, process, rows: 0, limits, fetches, _place: place })
     }
 
     /// The next batch; none behind the last. Not cancel safe: a reader that is not heard to its end is ended.
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, Failure> {
         let (memory, time) = self.limits;
-        match tokio::time::timeout(time, self.events.recv()).await {
-            Err(_) => {
+        match Work::new(time).within(&self.fetches, self.events.recv()).await {
+            None => {
                 end(&self.process);
                 Err(Failure::Reason(format!("no batch came within `limits.isolated_time` ({time:?})")))
             }
-            Ok(Some(Event::Batch(batch))) => {
+            Some(Some(Event::Batch(batch))) => {
                 self.rows += batch.num_rows() as u64;
                 Ok(Some(batch))
             }
-            Ok(Some(Event::End(rows))) if rows == self.rows => Ok(None),
-            Ok(Some(Event::Failed(Failure::Memory(what)))) => Err(Failure::Memory(format!(
+            Some(Some(Event::End(rows))) if rows == self.rows => Ok(None),
+            Some(Some(Event::Failed(Failure::Memory(what)))) => Err(Failure::Memory(format!(
                 "reading it takes more than `limits.isolated_memory` ({}) allows ({what})",
                 format_size(memory)
             ))),
-            Ok(Some(Event::Failed(failure))) => Err(failure),
-            Ok(Some(Event::End(_)) | None) => {
+            Some(Some(Event::Failed(failure))) => Err(failure),
+            Some(Some(Event::End(_)) | None) => {
                 Err(Failure::Reason("the process that read it ended before it had told everything".to_owned()))
             }
         }
@@ -166,6 +171,7 @@ struct Serving {
     split: Split,
     waits: Handle,
     process: Arc<Mutex<Child>>,
+    fetches: Arc<Fetches>,
     events: mpsc::Sender<Event>,
 }
 
@@ -225,6 +231,7 @@ impl Serving {
         if range.end - range.start > request.memory {
             return Err(Failure::Memory(format!("a part of it has {}", about_size(range.end - range.start))));
         }
+        let _under_way = self.fetches.begin();
         self.waits.block_on(fetch(&self.store, &self.split.file, range)).map_err(Failure::Source)
     }
 
