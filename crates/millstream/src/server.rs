@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod plain;
 pub(crate) mod rows;
+mod sending;
 mod stream;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -39,6 +40,9 @@ const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 
 /// Queries that run at once; more wait for their turn.
 const QUERIES_AT_ONCE: usize = 8;
+
+/// Exports that are made or sent at once, each with a file: more are refused.
+const EXPORTS_AT_ONCE: usize = 4;
 
 /// How long answers that are under way may take when the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -84,6 +88,8 @@ struct App {
     history: History,
     /// Places for queries.
     queries: Semaphore,
+    /// Places for exports.
+    exports: Arc<Semaphore>,
     /// `limits.query_rows`.
     query_rows: usize,
     /// How far the end has come.
@@ -129,6 +135,7 @@ impl Server {
             feed: Feed::new(),
             history: History::default(),
             queries: Semaphore::new(QUERIES_AT_ONCE),
+            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
             query_rows: config.limits.query_rows.get(),
             stop: stopped.clone(),
         });

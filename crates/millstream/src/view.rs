@@ -54,6 +54,9 @@ const STANDARD_VIEW: &str = "rows_per_minute";
 const STANDARD_SQL: &str =
     "SELECT date_bin(interval '1 minute', ingested_at) AS minute, count(*) AS rows FROM live GROUP BY 1 ORDER BY 1";
 
+/// So many times their share of memory all queries may put on disk.
+const SPILL_TIMES: u64 = 32;
+
 /// How long after its time a query is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -110,6 +113,9 @@ pub(crate) enum QueryError {
     /// It has more rows or bytes than may leave at once. HTTP 413.
     #[error("{0}")]
     TooLong(String),
+    /// There is no room on disk for what it gives. HTTP 507.
+    #[error("{0}")]
+    NoRoom(String),
     /// The process ends. HTTP 503.
     #[error("the pipeline is stopping")]
     Stopping,
@@ -127,7 +133,10 @@ impl Queries {
         on: Handle,
         is_whole: bool,
     ) -> Result<Self, QueryError> {
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory))).build_arc();
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+            .with_max_temp_directory_size((memory as u64).saturating_mul(SPILL_TIMES))
+            .build_arc();
         let runtime = runtime.map_err(|error| QueryError::Failed(error.to_string()))?;
         let views = Arc::new(views(&config));
         Ok(Self { config, live, runtime, on, views, is_whole, memory, activity: Arc::default() })

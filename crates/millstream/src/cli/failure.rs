@@ -111,6 +111,7 @@ impl From<QueryError> for Failure {
             QueryError::TimedOut(_)
             | QueryError::TooLarge(_)
             | QueryError::TooLong(_)
+            | QueryError::NoRoom(_)
             | QueryError::Stopping
             | QueryError::Failed(_) => Self::Failed(text),
         }

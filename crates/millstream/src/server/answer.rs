@@ -7,13 +7,14 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::api::ApiError;
 use super::plain::{plain_batch, plain_schema};
 use super::rows::{heads, plain_rows};
+use super::sending;
 use crate::view::QueryResult;
 
 /// Media type of Arrow IPC streams.
@@ -65,9 +66,7 @@ fn json(result: &QueryResult, batches: Vec<RecordBatch>) -> Response {
     let head = format!("{{\"columns\":{},\"rows\":[", text(&heads(&result.schema)));
     let tail = format!("],\"truncated\":{},\"elapsed_ms\":{}}}", result.truncated, text(&elapsed_ms(result)));
     let mut first = true;
-    let memory = result.memory.clone();
     let rows = pieces(batches).map(move |piece| {
-        let _until_sent = &memory;
         let mut part = String::new();
         for row in plain_rows(&piece) {
             if !std::mem::take(&mut first) {
@@ -78,7 +77,8 @@ fn json(result: &QueryResult, batches: Vec<RecordBatch>) -> Response {
         part
     });
     let parts = std::iter::once(head).chain(rows).chain(std::iter::once(tail));
-    let body = Body::from_stream(futures::stream::iter(parts.map(|part| Ok::<_, Infallible>(Bytes::from(part)))));
+    let pieces = futures::stream::iter(parts.map(|part| Ok::<_, Infallible>(Bytes::from(part))));
+    let body = sending::body(pieces, result.memory.clone());
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -88,9 +88,7 @@ fn arrow(result: &QueryResult, schema: &Schema, batches: Vec<RecordBatch>) -> Re
     // The stream ends with an error, not with a half answer that looks whole.
     let mut pieces = pieces(batches);
     let mut finished = false;
-    let memory = result.memory.clone();
     let rest = std::iter::from_fn(move || {
-        let _until_sent = &memory;
         if finished {
             return None;
         }
@@ -104,7 +102,7 @@ fn arrow(result: &QueryResult, schema: &Schema, batches: Vec<RecordBatch>) -> Re
         Some(written.map(|()| Bytes::from(std::mem::take(writer.get_mut()))))
     });
     let parts = std::iter::once(Ok(Bytes::from(head))).chain(rest);
-    let mut response = Body::from_stream(futures::stream::iter(parts)).into_response();
+    let mut response = sending::body(futures::stream::iter(parts), result.memory.clone()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(ARROW_STREAM));
     let truncated = HeaderValue::from_static(if result.truncated { "true" } else { "false" });

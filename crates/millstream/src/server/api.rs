@@ -60,6 +60,7 @@ impl From<QueryError> for ApiError {
             QueryError::Refused { text, place } => return Self { status: StatusCode::BAD_REQUEST, text, place },
             QueryError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
             QueryError::TooLarge(_) | QueryError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            QueryError::NoRoom(_) => StatusCode::INSUFFICIENT_STORAGE,
             QueryError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

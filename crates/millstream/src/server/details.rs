@@ -46,12 +46,16 @@ pub(super) async fn profile(
     if !(1..=PROFILE_MINUTES).contains(&minutes) {
         return Err(bad(format!("`minutes` is 1 to {PROFILE_MINUTES}, not {minutes}")));
     }
-    Ok(Json(app.pipeline()?.queries.profile(minutes).await?))
+    let pipeline = app.pipeline()?;
+    let _place = app.place().await?;
+    Ok(Json(pipeline.queries.profile(minutes).await?))
 }
 
 /// Versions, partitions and files of the archive, from its Delta log.
 pub(super) async fn archive(State(app): State<Arc<App>>) -> Result<Json<ArchiveDetail>, ApiError> {
-    Ok(Json(app.pipeline()?.queries.archive_detail().await?))
+    let pipeline = app.pipeline()?;
+    let _place = app.place().await?;
+    Ok(Json(pipeline.queries.archive_detail().await?))
 }
 
 /// The rules of the pipeline file.
@@ -85,6 +89,7 @@ pub(super) async fn row(
 ) -> Result<Json<RowTrace>, ApiError> {
     let Query(RowName { file, row }) = name.map_err(|error| bad(error.body_text()))?;
     let running = app.pipeline()?;
+    let _place = app.place().await?;
     let traced = running.queries.trace(&file, row).await?;
     let log = match &traced.batch {
         Some(_) => running.board.record_of(&traced, &file, row).await,

@@ -1,7 +1,7 @@
 //! `POST /api/sql/export`: all rows of a statement as one file, CSV or Parquet.
 //!
 //! The file is made whole, in a nameless file beside the data, before its first byte leaves: an export that fails or is larger than
-//! it may be is an error with its reason, never a piece that looks like the whole.
+//! it may be is an error with its reason, never a piece that looks like the whole. So is one that there is no room for: the log comes first.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
@@ -13,7 +13,7 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -23,18 +23,20 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::api::ApiError;
 use super::plain::{plain_batch, plain_schema};
 use super::rows::text_cells;
+use super::{EXPORTS_AT_ONCE, sending};
+use crate::disk;
 use crate::view::QueryError;
 use crate::view::take::Take;
 
-/// Most rows of an export.
-const MOST_ROWS: usize = 10_000_000;
-/// Most bytes of its file.
-const MOST_BYTES: u64 = 1024 * 1024 * 1024;
+/// What an export may be: it leaves twice the room free that appends to the log do.
+const BOUNDS: Bounds =
+    Bounds { rows: 10_000_000, bytes: 1024 * 1024 * 1024, reserve_bytes: 2 * disk::LOG_RESERVE_BYTES };
 /// What the Parquet writer holds in memory.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
@@ -67,15 +69,24 @@ pub(super) async fn export(
         ApiError::new(StatusCode::BAD_REQUEST, text)
     })?;
     let pipeline = app.pipeline()?;
-    let writer = Writer::new(format, pipeline.queries.data_dir(), MOST_ROWS, MOST_BYTES);
+    let export = Arc::clone(&app.exports).try_acquire_owned().map_err(|_none_left| {
+        let text = format!("{EXPORTS_AT_ONCE} exports are made or sent already; try again when one is done");
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, text)
+    })?;
+    let writer = Writer::new(format, pipeline.queries.data_dir(), BOUNDS);
     let written = {
         let _place = app.place().await?;
         pipeline.queries.run_into(&sql, writer).await?
     };
-    answer(format, written.finish()?)
+    answer(format, written.finish()?, export)
 }
 
-fn answer(format: Format, Written { file, bytes, rows }: Written) -> Result<Response, ApiError> {
+/// The file on its way; it and its place are there until it is sent.
+fn answer(
+    format: Format,
+    Written { file, bytes, rows }: Written,
+    export: OwnedSemaphorePermit,
+) -> Result<Response, ApiError> {
     let (media, name) = match format {
         Format::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"rows.csv\""),
         Format::Parquet => ("application/vnd.apache.parquet", "attachment; filename=\"rows.parquet\""),
@@ -86,7 +97,7 @@ fn answer(format: Format, Written { file, bytes, rows }: Written) -> Result<Resp
         piece.truncate(read);
         Ok::<_, std::io::Error>((read > 0).then(|| (Bytes::from(piece), file)))
     });
-    let mut response = Body::from_stream(pieces).into_response();
+    let mut response = sending::body(pieces, export).into_response();
     let number = |value: u64| {
         HeaderValue::from_str(&value.to_string()).map_err(|error| ApiError::internal(format!("a header: {error}")))
     };
@@ -105,12 +116,22 @@ struct Written {
     rows: u64,
 }
 
+/// Bounds of an export.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Most rows.
+    rows: usize,
+    /// Most bytes of its file.
+    bytes: u64,
+    /// Room that stays free on the disk of the file.
+    reserve_bytes: u64,
+}
+
 /// Writes the rows of a query into a file without a name, which is gone when nobody holds it.
 struct Writer {
     format: Format,
     folder: PathBuf,
-    most_rows: usize,
-    most_bytes: u64,
+    most: Bounds,
     rows: usize,
     bytes: Arc<AtomicU64>,
     open: Option<(SchemaRef, Open)>,
@@ -122,8 +143,8 @@ enum Open {
 }
 
 impl Writer {
-    fn new(format: Format, folder: &Path, most_rows: usize, most_bytes: u64) -> Self {
-        Self { format, folder: folder.to_owned(), most_rows, most_bytes, rows: 0, bytes: Arc::default(), open: None }
+    fn new(format: Format, folder: &Path, most: Bounds) -> Self {
+        Self { format, folder: folder.to_owned(), most, rows: 0, bytes: Arc::default(), open: None }
     }
 
     fn finish(self) -> Result<Written, QueryError> {
@@ -137,17 +158,29 @@ impl Writer {
         Ok(Written { file, bytes: self.bytes.load(Ordering::Relaxed), rows: self.rows as u64 })
     }
 
+    fn check_room(&self) -> Result<(), QueryError> {
+        disk::check(&self.folder, self.most.reserve_bytes).map_err(|_full| {
+            QueryError::NoRoom(format!(
+                "there is no room for the export: it is made on the disk of `{}`, where {} MiB must stay free for the log; make room there, or \
+                 narrow it with WHERE or LIMIT",
+                self.folder.display(),
+                self.most.reserve_bytes >> 20
+            ))
+        })
+    }
+
     fn too_long(&self) -> QueryError {
-        let mebibytes = self.most_bytes / (1024 * 1024);
+        let mebibytes = self.most.bytes / (1024 * 1024);
         QueryError::TooLong(format!(
             "an export has at most {} rows and {mebibytes} MiB, and this one has more; narrow it with WHERE or LIMIT",
-            self.most_rows
+            self.most.rows
         ))
     }
 }
 
 impl Take for Writer {
     fn begin(&mut self, schema: &SchemaRef) -> Result<(), QueryError> {
+        self.check_room()?;
         let file = BufWriter::new(tempfile::tempfile_in(&self.folder).map_err(failed)?);
         let file = Counted { file, bytes: Arc::clone(&self.bytes) };
         let plain = plain_schema(schema);
@@ -173,8 +206,9 @@ impl Take for Writer {
     }
 
     fn rows(&mut self, batch: &RecordBatch) -> Result<bool, QueryError> {
+        self.check_room()?;
         self.rows += batch.num_rows();
-        if self.rows > self.most_rows {
+        if self.rows > self.most.rows {
             return Err(self.too_long());
         }
         let Some((schema, open)) = &mut self.open else {
@@ -185,7 +219,7 @@ impl Take for Writer {
             Open::Csv(writer) => writer.write(&text_batch(&plain)?).map_err(failed)?,
             Open::Parquet(writer) => writer.write(&plain).map_err(failed)?,
         }
-        if self.bytes.load(Ordering::Relaxed) > self.most_bytes { Err(self.too_long()) } else { Ok(true) }
+        if self.bytes.load(Ordering::Relaxed) > self.most.bytes { Err(self.too_long()) } else { Ok(true) }
     }
 }
 

@@ -70,7 +70,7 @@ impl Place {
             Err(QueryError::TimedOut(_)) => &mut ended.timed_out,
             Err(QueryError::TooLarge(_) | QueryError::TooLong(_)) => &mut ended.too_large,
             Err(QueryError::Stopping) => &mut ended.cancelled,
-            Err(QueryError::Failed(_)) => &mut ended.failed,
+            Err(QueryError::NoRoom(_) | QueryError::Failed(_)) => &mut ended.failed,
         };
         *count += 1;
     }

@@ -88,6 +88,7 @@ fn only_archive(error: QueryError) -> QueryError {
         }
         error @ (QueryError::Refused { .. }
         | QueryError::TooLong(_)
+        | QueryError::NoRoom(_)
         | QueryError::TimedOut(_)
         | QueryError::TooLarge(_)
         | QueryError::Stopping

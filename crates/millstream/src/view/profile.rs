@@ -10,9 +10,10 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit, Timest
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use millstream_core::detail::{ColumnProfile, Profile, TopValue};
 use millstream_core::ids::Topic;
-use millstream_core::record::INGESTED_AT;
+use millstream_core::record::{INGESTED_AT, memory_of};
 
 use super::tables::merged_schema;
 use super::{Queries, QueryError};
@@ -21,6 +22,9 @@ use crate::table::segment::{Segment, conform};
 
 /// Rows that are looked at.
 const SAMPLE_ROWS: usize = 20_000;
+
+/// Memory of these rows, about: of long ones fewer are looked at.
+const SAMPLE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bars of a histogram.
 const BARS: usize = 24;
@@ -36,15 +40,23 @@ impl Queries {
     pub(crate) async fn profile(&self, minutes: u32) -> Result<Profile, QueryError> {
         let since = now_micros() - i64::from(minutes) * 60_000_000;
         let segments = self.live.since(since);
-        self.on_runtime(async move { profile(&segments, since, minutes) }).await
+        let memory = MemoryConsumer::new("rows of a profile").register(&self.runtime.memory_pool);
+        self.on_runtime(async move { profile(&segments, since, minutes, &memory) }).await
     }
 }
 
-fn profile(segments: &[Arc<Segment>], since_micros: i64, minutes: u32) -> Result<Profile, DataFusionError> {
+/// Counts the rows that it looks at against `memory`.
+fn profile(
+    segments: &[Arc<Segment>],
+    since_micros: i64,
+    minutes: u32,
+    memory: &MemoryReservation,
+) -> Result<Profile, DataFusionError> {
     let schema = merged_schema(None, segments, Topic::Rows);
     let recent: Vec<RecordBatch> = segments.iter().map(|segment| newer(&segment.batch, since_micros)).collect();
     let rows: usize = recent.iter().map(RecordBatch::num_rows).sum();
-    let step = rows.div_ceil(SAMPLE_ROWS).max(1);
+    let bytes: usize = recent.iter().map(memory_of).sum();
+    let step = rows.div_ceil(SAMPLE_ROWS).max(bytes.div_ceil(SAMPLE_BYTES)).max(1);
     let mut skipped = 0;
     let mut parts = Vec::new();
     for batch in &recent {
@@ -52,7 +64,10 @@ fn profile(segments: &[Arc<Segment>], since_micros: i64, minutes: u32) -> Result
         let first = u32::try_from((step - skipped % step) % step).unwrap_or(0);
         let every = UInt32Array::from_iter_values((first..rows).step_by(step));
         skipped += batch.num_rows();
-        parts.push(conform(&take_record_batch(batch, &every)?, &schema)?);
+        let part = conform(&take_record_batch(batch, &every)?, &schema)?;
+        // Once as parts, once put together.
+        memory.try_grow(2 * memory_of(&part))?;
+        parts.push(part);
     }
     let sample = concat_batches(&schema, &parts)?;
     let fields = schema.fields().iter().zip(sample.columns());
@@ -154,8 +169,25 @@ fn texts(profile: &mut ColumnProfile, array: &ArrayRef) -> Result<(), ArrowError
 #[cfg(test)]
 mod tests {
     use arrow::array::{Decimal128Array, Float64Array, StringArray};
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 
     use super::*;
+    use crate::table::segment::tests::of_rows;
+
+    fn memory(bytes: usize) -> MemoryReservation {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(bytes));
+        MemoryConsumer::new("test").register(&pool)
+    }
+
+    #[test]
+    fn of_long_rows_fewer_are_looked_at_and_none_without_memory() {
+        let texts: ArrayRef = Arc::new((0..64).map(|n| Some(n.to_string().repeat(1 << 19))).collect::<StringArray>());
+        let segment = Arc::new(of_rows(&RecordBatch::try_from_iter([("t", texts)]).unwrap(), 0));
+        let told = profile(&[Arc::clone(&segment)], 0, 5, &memory(usize::MAX)).unwrap();
+        assert_eq!(told.rows, 64);
+        assert!((1..20).contains(&told.sampled), "{}", told.sampled);
+        assert!(profile(&[segment], 0, 5, &memory(1 << 20)).is_err());
+    }
 
     fn of(array: impl Array + 'static) -> ColumnProfile {
         let array: ArrayRef = Arc::new(array);
@@ -191,7 +223,7 @@ mod tests {
 
     #[test]
     fn nothing_makes_an_empty_profile() {
-        let profile = profile(&[], 0, 5).unwrap();
+        let profile = profile(&[], 0, 5, &memory(0)).unwrap();
         assert_eq!((profile.rows, profile.sampled), (0, 0));
         assert!(profile.columns.iter().all(|column| column.low.is_none() && column.bars.is_empty()));
     }

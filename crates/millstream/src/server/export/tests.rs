@@ -20,9 +20,13 @@ fn batch() -> RecordBatch {
     .unwrap()
 }
 
-fn written(format: Format, batches: &[RecordBatch], most_rows: usize, most_bytes: u64) -> Result<Written, QueryError> {
+fn written(format: Format, batches: &[RecordBatch], rows: usize, bytes: u64) -> Result<Written, QueryError> {
+    written_within(format, batches, Bounds { rows, bytes, reserve_bytes: 0 })
+}
+
+fn written_within(format: Format, batches: &[RecordBatch], most: Bounds) -> Result<Written, QueryError> {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::new(format, folder.path(), most_rows, most_bytes);
+    let mut writer = Writer::new(format, folder.path(), most);
     writer.begin(&batch().schema())?;
     for batch in batches {
         assert!(writer.rows(batch)?);
@@ -84,4 +88,14 @@ fn an_export_over_its_bounds_is_an_error_and_no_file() {
         assert!(too_long(format, 5, 100_000).contains("at most 5 rows"));
     }
     assert!(too_long(Format::Csv, 100, 200).contains("narrow it with WHERE or LIMIT"));
+}
+
+#[test]
+fn an_export_leaves_the_room_that_the_log_needs() {
+    let most = Bounds { reserve_bytes: u64::MAX, ..BOUNDS };
+    let refused = written_within(Format::Csv, &[batch()], most).err();
+    assert!(
+        matches!(&refused, Some(QueryError::NoRoom(text)) if text.contains("must stay free for the log")),
+        "{refused:?}"
+    );
 }
