@@ -1,6 +1,8 @@
 //! The API as clients on the network meet it.
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -307,4 +309,27 @@ fn the_stream_starts_with_everything_and_goes_on_with_what_changes() {
         events.iter().any(|(name, data)| name == "ledger" && data["total"]["delivered"] == 150)
     };
     assert!(delivered(&events(&run, delivered)));
+}
+
+#[test]
+fn exports_that_nobody_reads_are_bounded_and_their_place_is_free_when_the_client_goes() {
+    let (_pipeline, mut run) = archived(10, "");
+    let host = run.host().to_owned();
+    // More than sockets hold by themselves.
+    let sql = "SELECT value, value * 7 AS a, value * 11 AS b FROM generate_series(1, 1500000)";
+    let export = |sql: &str| {
+        let body = json!({ "sql": sql, "format": "csv" }).to_string();
+        let mut socket = TcpStream::connect(&host).unwrap();
+        let length = body.len();
+        write!(socket, "POST /api/sql/export HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}")
+            .unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).unwrap();
+        (String::from_utf8_lossy(&status[9..]).into_owned(), socket)
+    };
+    let unread: Vec<_> = (0..4).map(|_| export(sql)).collect();
+    assert!(unread.iter().all(|(status, _)| status == "200"), "{unread:?}");
+    assert_eq!(export("SELECT 1").0, "429");
+    drop(unread);
+    run.wait_for("a place for an export", || (export("SELECT 1").0 == "200").then_some(()));
 }
