@@ -22,7 +22,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "
 
 class Store:
     """An S3 server on loopback. `fails` is the share of calls through its wire that fail, one way or another; of so many uploads in
-    parts as `lost_ends` says the answer to the last call is lost. What is written to keys with `slow` in them waits for `go_on`."""
+    parts as `lost_ends` says the answer to the last call is lost: who asks again hears that there is no such upload. What is written to keys with `slow` in them waits for `go_on`."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def _wire(store: Store) -> type[BaseHTTPRequestHandler]:
             failure = random.choice(["refused", "lost", "error", "cut"]) if random.random() < store.fails else None
             if self.command == "POST" and "uploadId=" in self.path and store.lost_ends > 0:
                 store.lost_ends -= 1
-                failure = "lost"
+                failure = "gone"
             store.failed += failure is not None
             if self.command in ("PUT", "POST") and store.slow and store.slow in self.path:
                 store.go_on.wait()
@@ -128,6 +128,8 @@ def _wire(store: Store) -> type[BaseHTTPRequestHandler]:
             if failure == "lost":
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
+            elif failure == "gone":
+                self._answer(404, [], b"")
             elif failure == "error":
                 self._answer(500, [], b"")
             else:
