@@ -75,7 +75,7 @@ queries: ## Restart to first answer, events beside DuckDB, single rows and minut
 	@$(python) benches/queries.py $(ARGS)
 
 torture: ## Kill ROUNDS times (default 200), and a quarter of it in each of six ways with Kafka and Spark (ARGS=name… picks)
-	@scripts/setup.sh rust dashboard python kafka spark
+	@scripts/setup.sh rust dashboard python browser kafka spark
 	@cargo build --package millstream
 	@$(python) scripts/run_tests.py --torture --rounds $(ROUNDS) $(ARGS)
 

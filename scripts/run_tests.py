@@ -92,6 +92,7 @@ TEST = [
     Step("upkeep", "the archive looks after itself", python("tests/upkeep_test.py"), unittest_counts),
     Step("disk", "disks that fill up", python("tests/disk_test.py"), unittest_counts, only_on="linux"),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
+    Step("browser-rejects", "rules changed and files read again in a browser", python("tests/rejects_test.py"), unittest_counts),
     Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
     Step("s3", "source and archive in a bucket whose server fails", python("tests/s3_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
@@ -136,6 +137,7 @@ def torture(rounds: int) -> list[Step]:
     steps.append(Step("hostile", "hostile files, more seeds", hostile, unittest_counts))
     fuzz = ["env", f"PROPTEST_CASES={FUZZ_CASES}", "cargo", "test", "--workspace", "fuzz"]
     steps.append(Step("fuzz", "changed files, records and pipeline files", fuzz, cargo_counts))
+    steps.append(Step("load", "ten minutes at full speed, a browser open", python("tests/load_test.py"), only_on="linux"))
     for name, (what, options) in ways.items():
         steps.append(Step(name, what, [*KAFKA_KILL, "--rounds", few, *options], own_counts))
     steps.append(Step("kafka-faults", "what can be wrong with Kafka for longer", [*KAFKA_FAULTS, "LongFaults"], unittest_counts))

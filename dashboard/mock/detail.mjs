@@ -2,12 +2,18 @@
 
 import { EVENT_COLUMNS, newestRows } from "./data.mjs";
 
+const rule = (name, column, words, action, check, toml) => {
+  const about = column === null ? {} : { column };
+  return { name, column, check: words, action, toml: `${name} = { ${column === null ? "" : `column = "${column}", `}check = ${toml}, action = "${action}" }`, written: { ...about, check, action } };
+};
 const RULES = [
-  { name: "fare", column: "fare_amount", check: "0 to 500", action: "reject" },
-  { name: "forward", column: "dropoff_datetime", check: "> pickup_datetime", action: "reject" },
-  { name: "distance", column: "trip_distance", check: "0 to 200", action: "clamp" },
-  { name: "unknown_zone", column: null, check: "pickup_location_id NOT IN (264, 265)", action: "reject" },
+  rule("fare", "fare_amount", "0 to 500", "reject", { range: { min: 0, max: 500 } }, "{ range = { min = 0, max = 500 } }"),
+  rule("forward", "dropoff_datetime", "> pickup_datetime", "reject", { compare: { op: ">", with: "pickup_datetime" } }, '{ compare = { op = ">", with = "pickup_datetime" } }'),
+  rule("distance", "trip_distance", "0 to 200", "clamp", { range: { min: 0, max: 200 } }, "{ range = { min = 0, max = 200 } }"),
+  rule("unknown_zone", null, "pickup_location_id NOT IN (264, 265)", "reject", { sql: "pickup_location_id NOT IN (264, 265)" }, '{ sql = "pickup_location_id NOT IN (264, 265)" }'),
 ];
+const ORIGINAL = { VendorID: 2, tpep_pickup_datetime: "2020-04-02 10:11:12", tpep_dropoff_datetime: "2020-04-02 09:58:01", trip_distance: 2.71, fare_amount: -12.5, total_amount: -13.3 };
+const CLEAN = { vendor_id: 2, pickup_datetime: "2020-04-02T10:11:12Z", dropoff_datetime: "2020-04-02T09:58:01Z", trip_distance: 2.71, fare_amount: "-12.50", total_amount: "-13.30" };
 
 export const rules = () => RULES;
 
@@ -75,6 +81,18 @@ export function row(simulation, file, number) {
   };
 }
 
+/** Rejected rows, cleaned again: a changed line lets most of them pass; one with `oops` in it is a mistake. */
+export function preview(simulation, { toml, rules }) {
+  if (toml?.includes("oops")) return { error: "pipeline.toml:45:52: clean.rules.fare.check.range.min: `oops` is not a number\n   |\n45 | fare = { column = \"fare_amount\", check = { range = { min = \"oops\" } }, action = \"reject\" }\n   |                                                          ^^^^^^" };
+  const rows = simulation.status().rejects_by_rule.filter(({ rule: name }) => rules === null || rules.includes(name)).reduce((sum, { rows: many }) => sum + many, 0);
+  const delivered = Math.floor(rows * (toml === null ? 0.6 : 0.93));
+  const file = "data/yellow_tripdata_2020-04.parquet";
+  const gone = { file: "data/yellow_tripdata_2019-01.parquet", rows: 4, delivered: 0, rejected: 4, refused: "it was changed since: its rows stay rejected" };
+  const sample = Array.from({ length: rows > 0 ? 5 : 0 }, (_row, at) => ({ file, row: 9000 - at * 7, original: ORIGINAL, clean: at === 2 ? null : CLEAN, reasons: at === 2 ? ["2020-04-02 09:58:01 is not > pickup_datetime"] : [] }));
+  const counts = { rows, delivered, duplicates: 3, filtered: 0, rejected: rows - delivered - 3 };
+  return { ...counts, files: [{ file, rows, delivered, rejected: rows - delivered, refused: null }, gone], looked_at: rows, by_rule: [{ rule: "fare", before: rows, after: rows - delivered - 3 }, { rule: "forward", before: 14, after: 14 }], sample };
+}
+
 /** Answers of the few statements that the page writes itself. */
 export function sql(simulation, statement) {
   const status = simulation.status();
@@ -87,7 +105,7 @@ export function sql(simulation, statement) {
   if (statement.includes("_file AS file")) return { columns: [text("file"), number("rows")], rows: simulation.ledger().files.filter(({ rejected }) => rejected > 0).map(({ file, rejected }) => [file, rejected]).sort((left, right) => right[1] - left[1]) };
   if (statement.includes("date_bin")) return { columns: [time("at"), number("rows")], rows: Array.from({ length: 30 }, (_bar, index) => [iso(90 - index * 3), 8 + ((index * 37) % 19)]) };
   if (statement.includes("original")) {
-    const original = JSON.stringify({ VendorID: 2, tpep_pickup_datetime: "2020-04-02 10:11:12", tpep_dropoff_datetime: "2020-04-02 09:58:01", trip_distance: 2.71, fare_amount: -12.5, total_amount: -13.3 });
+    const original = JSON.stringify(ORIGINAL);
     const rows = Array.from({ length: status.clean.rejected > 0 ? 40 : 0 }, (_reject, index) => [
       "data/yellow_tripdata_2020-04.parquet",
       9000 - index * 7,

@@ -107,7 +107,12 @@ function api(request, response, path, search) {
     case "/api/row":
       return json(response, detail.row(simulation, search.get("file"), Number(search.get("row"))));
     case "/api/sql":
-      return void statement(request, response);
+      return void posted(request, response, ({ sql }) => ({ ...detail.sql(simulation, sql), truncated: false, elapsed_ms: 3 }));
+    case "/api/redrive/preview":
+    case "/api/redrive":
+      return void posted(request, response, (body) => detail.preview(simulation, path.endsWith("preview") ? body : { ...body, toml: "" }));
+    case "/api/retry":
+      return void posted(request, response, ({ files }) => files.map((file) => ({ file, from_row: null, refused: "it still cannot be read: the footer is cut off" })));
     case "/api/stream":
       response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
       listeners.add(response);
@@ -118,10 +123,11 @@ function api(request, response, path, search) {
   }
 }
 
-async function statement(request, response) {
+async function posted(request, response, answer) {
   let body = "";
   for await (const piece of request) body += piece;
-  json(response, { ...detail.sql(simulation, JSON.parse(body).sql), truncated: false, elapsed_ms: 3 });
+  const said = answer(JSON.parse(body));
+  json(response, said, "error" in said ? 400 : 200);
 }
 
 async function file(response, path) {

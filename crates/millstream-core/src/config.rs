@@ -21,6 +21,7 @@ mod spark;
 mod tests;
 mod upkeep;
 mod views;
+pub mod written;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -2,8 +2,10 @@
 //! Delta log, the rules.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::clean::{Action, Check, Literal, Rule};
+use crate::config::written::WrittenRule;
 use crate::status::ColumnInfo;
 
 /// One moment of the last minutes, as `/api/history` gives them; the fields are those of the status.
@@ -164,10 +166,17 @@ pub struct RuleInfo {
     pub check: String,
     /// `reject`, `nullify`, `clamp`, `warn` or `fail`.
     pub action: String,
+    /// As the pipeline file has it, on one line; none where it has no such rule any more.
+    pub toml: Option<String>,
+    /// What is behind the `=` of that line.
+    pub written: Option<Value>,
 }
 
-impl From<&Rule> for RuleInfo {
-    fn from(rule: &Rule) -> Self {
+impl RuleInfo {
+    /// Of a rule, and of what the pipeline file says of it.
+    #[must_use]
+    pub fn new(rule: &Rule, written: Option<WrittenRule>) -> Self {
+        let (toml, written) = written.map(|written| (written.toml, written.json)).unzip();
         let action = match rule.action {
             Action::Reject => "reject",
             Action::Nullify => "nullify",
@@ -180,6 +189,8 @@ impl From<&Rule> for RuleInfo {
             column: rule.column.clone(),
             check: words(&rule.check),
             action: action.to_owned(),
+            toml,
+            written,
         }
     }
 }

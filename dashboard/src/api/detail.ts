@@ -87,6 +87,10 @@ export interface RuleInfo {
   column: string | null;
   check: string;
   action: "reject" | "nullify" | "clamp" | "warn" | "fail";
+  /** As the pipeline file has it, on one line; null where it has no such rule any more. */
+  toml: string | null;
+  /** What is behind the `=` of that line. */
+  written: unknown;
 }
 
 /** Body of `/api/row?file=…&row=n`. */

@@ -30,6 +30,11 @@ export function missing(counts: LedgerCounts): number {
   return counts.rows - terms(counts).reduce((sum, term) => sum + term.rows, 0);
 }
 
+/** Rows that have their outcome. */
+export function settled({ rows, unread, in_flight }: LedgerCounts): number {
+  return Math.max(0, rows - unread - in_flight);
+}
+
 /** Waiting files whose rows nobody has counted yet: until their footers are read, the total is not the whole. */
 export function uncounted(files: readonly FileLedger[]): number {
   return files.filter((file) => file.state === "waiting" && file.rows === 0).length;

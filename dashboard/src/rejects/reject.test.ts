@@ -4,9 +4,9 @@ import type { RuleInfo } from "../api/detail";
 import { rejectOf, valuesOf } from "./reject";
 
 const rules: RuleInfo[] = [
-  { name: "fare", column: "fare_amount", check: "0 to 500", action: "reject" },
-  { name: "forward", column: "dropoff_datetime", check: "> pickup_datetime", action: "reject" },
-  { name: "zones", column: null, check: "…", action: "reject" },
+  { name: "fare", column: "fare_amount", check: "0 to 500", action: "reject", toml: null, written: null },
+  { name: "forward", column: "dropoff_datetime", check: "> pickup_datetime", action: "reject", toml: null, written: null },
+  { name: "zones", column: null, check: "…", action: "reject", toml: null, written: null },
 ];
 const row = ["a.parquet", 7, 1000, ["fare", "forward", "zones"], ["-3 is below 0", "too early", "no zone"], '{"VendorID":2,"tpep_dropoff_datetime":"x","fare_amount":-3}'];
 

@@ -58,7 +58,7 @@ export function valuesOf(reject: Reject, rules: readonly RuleInfo[]): { values: 
 }
 
 /** `tpep_pickup_datetime` is the source's name of `pickup_datetime`, `VendorID` of `vendor_id`. */
-function sameName(source: string, target: string): boolean {
+export function sameName(source: string, target: string): boolean {
   const plain = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
   return plain(source) === plain(target) || plain(source).endsWith(plain(target));
 }

@@ -4,8 +4,8 @@ import type { RowTrace } from "../api/detail";
 import { ruleResults, stepsOf } from "./way";
 
 const rules: RowTrace["rules"] = [
-  { name: "fare", column: "fare", check: "0 to 500", action: "reject" },
-  { name: "distance", column: "distance", check: "0 to 200", action: "clamp" },
+  { name: "fare", column: "fare", check: "0 to 500", action: "reject", toml: null, written: null },
+  { name: "distance", column: "distance", check: "0 to 200", action: "clamp", toml: null, written: null },
 ];
 const trace = (change: Partial<RowTrace>, columns: Record<string, unknown> = {}): RowTrace => ({
   outcome: "delivered",

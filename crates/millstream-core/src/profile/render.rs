@@ -178,9 +178,16 @@ fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '·' } else { letter }).collect()
 }
 
-/// A text as TOML writes it.
+/// A text as a value of the pipeline file.
 #[must_use]
 pub fn toml_text(text: &str) -> String {
+    // What looks like a variable of the environment is none here.
+    toml_basic(text).replace("${", "$${")
+}
+
+/// A text as TOML writes it; `${NAME}` in it is a variable of the environment.
+#[must_use]
+pub fn toml_basic(text: &str) -> String {
     let mut written = String::from("\"");
     for letter in text.chars() {
         match letter {
@@ -193,8 +200,7 @@ pub fn toml_text(text: &str) -> String {
         }
     }
     written.push('"');
-    // What looks like a variable of the environment is none here.
-    written.replace("${", "$${")
+    written
 }
 
 fn toml_texts(texts: &[&str]) -> String {
@@ -205,7 +211,7 @@ fn toml_texts(texts: &[&str]) -> String {
 #[must_use]
 pub fn toml_key(name: &str) -> String {
     let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { toml_text(name).replace("$${", "${") }
+    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { toml_basic(name) }
 }
 
 /// A name as SQL takes it, in rules and in views.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
+use millstream_core::config::clean::Rule;
+use millstream_core::config::written::written_rules;
 use millstream_core::detail::{ArchiveChange, ArchiveDetail, ArchiveFile, ArchivePartition, RuleInfo};
 use millstream_core::status::ColumnInfo;
 use serde_json::Value;
@@ -76,7 +78,12 @@ impl Queries {
 
     /// The rules of the pipeline file.
     pub(crate) fn rules(&self) -> Vec<RuleInfo> {
-        self.config.clean.rules.iter().map(RuleInfo::from).collect()
+        let mut written = written_rules(&self.config.text);
+        let info = |rule: &Rule| {
+            let at = written.iter().position(|written| written.name == rule.name);
+            RuleInfo::new(rule, at.map(|at| written.swap_remove(at)))
+        };
+        self.config.clean.rules.iter().map(info).collect()
     }
 }
 
