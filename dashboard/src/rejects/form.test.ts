@@ -51,7 +51,7 @@ it("quotes by the type of the column, and otherwise as it was", () => {
   expect(lineOf("x", range({ min: "7", texts: true }), undefined)).toContain('min = "7"');
   expect(lineOf("x", range({ min: "-1.5e3" }), "Int8")).toContain("min = -1.5e3");
   for (const odd of ["1,5", "07", ".5", "$3", "1 2", "nan"]) expect(lineOf("x", range({ min: odd }), "Int8")).toContain(`min = "${odd}"`);
-  expect([quotesOf("Int64"), quotesOf("Date32"), quotesOf("List(Utf8)"), quotesOf(undefined)]).toEqual([false, true, null, null]);
+  expect([quotesOf("Int64"), quotesOf("Date32"), quotesOf("Struct"), quotesOf(undefined)]).toEqual([false, true, null, null]);
 });
 
 it("says what is to be filled in, for every check", () => {

@@ -32,7 +32,7 @@ export function ruleResults(trace: RowTrace): RuleResult[] {
   const known = new Set(trace.rules.map(({ name }) => name));
   // Types and fills are no rules of the file, and are told when they had something to say.
   const others = [...broken, ...marks].filter((name) => !known.has(name));
-  const unnamed = [...new Set(others)].map((name): RuleInfo => ({ name, column: name.split(":")[1] ?? null, check: name.startsWith("type:") ? "fits its type" : "", action: broken.includes(name) ? "reject" : "nullify" }));
+  const unnamed = [...new Set(others)].map((name): RuleInfo => ({ name, column: name.split(":")[1] ?? null, check: name.startsWith("type:") ? "fits its type" : "", action: broken.includes(name) ? "reject" : "nullify", toml: null, written: null }));
   return [...trace.rules, ...unnamed].map((rule) => {
     const at = broken.indexOf(rule.name);
     if (at >= 0) return { rule, result: "rejected", reason: reasons[at] ?? null };
