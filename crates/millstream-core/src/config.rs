@@ -1,5 +1,6 @@
 //! The pipeline file: read, checked as a whole, turned into types that cannot be wrong.
 
+mod changed;
 pub mod clean;
 mod columns;
 mod contradictions;
@@ -54,6 +55,8 @@ pub struct Config {
     /// The pipeline file as written, `${NAME}` not replaced, but without comments and with `***` for passwords and the token: what is
     /// kept of it may be read by others. It can be parsed again.
     pub text: String,
+    /// The pipeline file, in full.
+    pub file: PathBuf,
     /// Folder of the pipeline file; relative paths start here, and `_file` is relative to it.
     pub base_dir: PathBuf,
     /// `[pipeline]`
@@ -108,7 +111,8 @@ impl Config {
             return Err(locate(file, text, mistakes, &hidden));
         }
         let reader = Reader::new(environment);
-        let base_dir = std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::to_owned));
+        let absolute = std::path::absolute(file).unwrap_or_default();
+        let base_dir = absolute.parent().map(Path::to_owned);
         if base_dir.is_none() {
             reader
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
@@ -136,7 +140,7 @@ impl Config {
         if !mistakes.is_empty() {
             return Err(locate(file, text, mistakes, &hidden));
         }
-        Ok(Self { text: kept::without_secrets(text, document.get_ref()), ..config })
+        Ok(Self { text: kept::without_secrets(text, document.get_ref()), file: absolute, ..config })
     }
 
     /// Source rows cleaned as one batch: `stream.batch_rows`, or fewer where `source.pace` is slow, so that rows arrive evenly.
@@ -210,6 +214,7 @@ impl Config {
         };
         let config = Self {
             text: String::new(),
+            file: PathBuf::new(),
             base_dir,
             pipeline,
             source: source.value,

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod profile;
 pub mod progress;
 pub mod record;
+pub mod redrive;
 pub mod spark;
 pub mod status;
 pub mod types;

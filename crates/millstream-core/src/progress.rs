@@ -25,6 +25,14 @@ pub struct Outcomes {
     pub late: u64,
     /// Rejected rows by rule; a row with several reasons counts for each.
     pub by_rule: BTreeMap<String, u64>,
+    /// Rows that were rejected and are no more: they count as what became of them (part of the others, not of `rejected`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redriven: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Outcomes {
@@ -44,6 +52,25 @@ impl Outcomes {
         for (rule, rows) in &other.by_rule {
             *self.by_rule.entry(rule.clone()).or_default() += rows;
         }
+        self.redriven += other.redriven;
+    }
+
+    /// Counts rows as what became of them that were rejected until now: `now` are their counts, `before` the rules that had rejected
+    /// them. `false` when fewer rows are rejected than that; then nothing is changed.
+    #[must_use]
+    pub fn redrive(&mut self, now: &Self, before: &BTreeMap<String, u64>) -> bool {
+        let rows = now.rows();
+        let Some(rejected) = self.rejected.checked_sub(rows) else { return false };
+        self.add(now);
+        self.rejected = rejected;
+        self.redriven += rows;
+        for (rule, rows) in before {
+            if let Some(count) = self.by_rule.get_mut(rule) {
+                *count = count.saturating_sub(*rows);
+            }
+        }
+        self.by_rule.retain(|_, rows| *rows > 0);
+        true
     }
 }
 
@@ -166,5 +193,24 @@ mod partition_map {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<TopicPartition, u64>, D::Error> {
         Ok(Vec::<(TopicPartition, u64)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_redriven_counts_once_and_as_what_became_of_it() {
+        let rules = |counts: &[(&str, u64)]| counts.iter().map(|(rule, rows)| ((*rule).to_owned(), *rows)).collect();
+        let mut outcomes =
+            Outcomes { clean: 90, rejected: 10, by_rule: rules(&[("a", 10), ("b", 4)]), ..Outcomes::default() };
+        let now = Outcomes { clean: 3, deduplicated: 1, filtered: 2, ..Outcomes::default() };
+        assert!(outcomes.redrive(&now, &rules(&[("a", 6), ("b", 4)])));
+        assert_eq!((outcomes.rows(), outcomes.clean, outcomes.rejected, outcomes.redriven), (100, 93, 4, 6));
+        assert_eq!(outcomes.by_rule, rules(&[("a", 4)]));
+        let before = outcomes.clone();
+        assert!(!outcomes.redrive(&now, &BTreeMap::new()), "only four are left");
+        assert_eq!(outcomes, before);
     }
 }

@@ -9,9 +9,8 @@ use std::io::Cursor;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
@@ -32,6 +31,12 @@ pub const ROW: &str = "_row";
 
 /// Column with the time at which the log took the row in. It is not in the value: the receiver adds it.
 pub const INGESTED_AT: &str = "ingested_at";
+
+/// Column of rejects, on rows that say what became of a row that was rejected earlier: `delivered`, `duplicate` or `filtered`.
+pub const RESOLVED: &str = "resolved";
+
+/// When that was.
+pub const RESOLVED_AT: &str = "resolved_at";
 
 /// Why a batch could not become a record or a record a batch.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +106,9 @@ pub struct RecordHeader {
     /// Which schema the value has; none where the value tells its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// Whether its rows are no rejects, but say what became of some ([`RESOLVED`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resolves: bool,
 }
 
 /// The columns of rows whose values do not tell them, with a name that is the same for the same columns.
@@ -123,6 +131,13 @@ pub fn decode_schema(bytes: &[u8]) -> Result<SchemaRef, RecordError> {
     caught(bytes, || {
         StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema()).map_err(RecordError::Decode)
     })
+}
+
+/// The numbers that rows have in their file; none without such a column.
+#[must_use]
+pub fn row_numbers(rows: &RecordBatch) -> Vec<u64> {
+    let column = rows.column_by_name(ROW).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    column.map_or_else(Vec::new, |column| column.values().iter().map(|row| row.cast_unsigned()).collect())
 }
 
 /// A number that almost certainly changes when a value does.

@@ -529,7 +529,8 @@ impl Board {
             rows: rows.map_or(0, |table| table.rows.saturating_sub(table.expired)),
             files: rows.map_or(0, |table| table.files),
             bytes: rows.map_or(0, |table| table.bytes),
-            reject_rows: rejects.map_or(0, |table| table.rows.saturating_sub(table.expired)),
+            reject_rows: rejects
+                .map_or(0, |table| table.rows.saturating_sub(table.expired + inner.books.of_redriven())),
             reject_files: rejects.map_or(0, |table| table.files),
             reject_bytes: rejects.map_or(0, |table| table.bytes),
             expired_rows: rows.map_or(0, |table| table.expired),

@@ -9,6 +9,7 @@ mod number;
 mod out;
 mod parity;
 mod progress;
+mod redrive;
 mod reset;
 mod retry;
 mod run;
@@ -32,6 +33,7 @@ use crate::environment::variable;
 use crate::pipeline::Role;
 use crate::profile::views::syntax_problem;
 use crate::source::isolated;
+use crate::source::list::Listing;
 use crate::source::untrusted::quiet;
 use crate::stream::PublisherId;
 use crate::stream::kafka::MAX_PUBLISHERS;
@@ -245,6 +247,18 @@ enum Command {
         #[arg(long)]
         keep_published: bool,
     },
+    /// Clean rejected rows again by the rules as the pipeline file has them now, and publish those that pass, once
+    #[command(
+        after_help = "Example:\n  millstream redrive pipeline.toml --rule fare --preview\n  millstream redrive pipeline.toml --rule fare\n\n\
+        Works while the pipeline runs, and, with the embedded log, while it does not. Rows are read from their files: of one that was changed\n\
+        or is gone they stay rejected, and the command ends with code 2. Whatever ends it midway, it goes on when asked again."
+    )]
+    Redrive {
+        #[command(flatten)]
+        pipeline: PipelineFile,
+        #[command(flatten)]
+        options: redrive::Options,
+    },
     /// Start over: remove the log and the state of a pipeline, asking first
     #[command(after_help = "Example:\n  millstream reset pipeline.toml --archive")]
     Reset {
@@ -366,6 +380,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Retry { pipeline, files, keep_published } => {
             retry::retry(&load(&pipeline.path)?, &files, keep_published)
         }
+        Command::Redrive { pipeline, options } => redrive::redrive(load(&pipeline.path)?, options),
         Command::Reset { pipeline, archive, yes } => reset::reset(&load(&pipeline.path)?, archive, yes, terminal),
         // It was done without terminal and log.
         Command::ReadIsolated => Ok(()),
@@ -384,6 +399,12 @@ fn load(path: &Path) -> Result<Config, Failure> {
         path.clone_into(&mut errors.file);
         Failure::Refused(errors.to_string())
     })
+}
+
+/// A file as the ledger names it, given so or as a path from where we are.
+fn file_name(listing: &Listing, config: &Config, file: &Path) -> String {
+    let written = file.to_string_lossy().into_owned();
+    if config.base_dir.join(file).exists() && !file.is_absolute() { written } else { listing.name_of(file) }
 }
 
 /// `0/2`: the first of two.

@@ -303,7 +303,7 @@ mod tests {
     const AT: TopicPartition = TopicPartition { topic: Topic::Rows, partition: 0 };
 
     fn record(seq: u64) -> PendingRecord {
-        PendingRecord { at: AT, publisher: 0, seq, file: String::new(), rows: 1 }
+        PendingRecord { at: AT, publisher: 0, seq, file: String::new(), rows: 1, resolves: false }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Named points at which a test can have the process end as by SIGKILL. Only development builds have them.
 
-/// The names, in the order in which a batch meets them. `embedded.` and `kafka.`: with that log only.
+/// The names, in the order in which a batch meets them. `embedded.` and `kafka.`: with that log only; `redrive.`: with a redrive.
 pub(crate) const NAMES: &[&str] = &[
     "embedded.created",
     "kafka.fenced",
@@ -22,6 +22,8 @@ pub(crate) const NAMES: &[&str] = &[
     "upkeep.log_cleaned",
     "vacuum.marked",
     "vacuum.removed",
+    "redrive.before_append",
+    "redrive.appended",
 ];
 
 /// Writes `ack <append>` to stderr, directly after an append is durable, when `MILLSTREAM_TRACE_ACKS` is 1: a trace of system

@@ -16,6 +16,7 @@ mod pipeline;
 mod profile;
 mod publishing;
 mod receive;
+mod redrive;
 mod secret;
 mod server;
 mod source;

@@ -10,13 +10,13 @@ use millstream_core::status::{Ledger, PipelineState};
 use object_store::ObjectStore;
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::error;
 
 use crate::archive::follow::Follower;
 use crate::archive::run::Archiver;
 use crate::archive::upkeep::run::Keeper;
-use crate::archive::{self, ArchiveError};
+use crate::archive::{self, ArchiveError, ArchiveTable};
 use crate::board::{Board, Work};
 use crate::chain::chain;
 use crate::clean::Cleaner;
@@ -25,6 +25,7 @@ use crate::clean::spark::{Place, SparkCleaner};
 use crate::durable::{Durable, OpenArchive, open_archive};
 use crate::publishing::Publishing;
 use crate::receive::{Member, Receiver};
+use crate::redrive::Redriver;
 use crate::source::SourceError;
 use crate::source::list::Listing;
 use crate::source::retry::Retries;
@@ -95,6 +96,8 @@ pub(crate) enum Until {
     Stopped,
     /// When the source is at its end and all of it is archived.
     Done,
+    /// When it is told to stop; it looks for no files, and only does what it is asked for.
+    Asked,
 }
 
 /// What a run did; printed by `run --until-done`, as JSON with `--json`.
@@ -123,6 +126,8 @@ pub(crate) struct Running {
     pub(crate) queries: Queries,
     /// Files that are to be taken again; none where another process publishes.
     pub(crate) retries: Option<Arc<Retries>>,
+    /// Cleans rejects again; none where another process publishes.
+    pub(crate) redriver: Option<Arc<Redriver>>,
 }
 
 /// Why a run failed.
@@ -209,7 +214,18 @@ pub(crate) fn run(
         let is_whole = matches!(role, Role::Run | Role::Serve);
         let queries = Queries::new(Arc::clone(&config), Arc::clone(&stages.live), memory, queries, is_whole)?;
         let retries = stages.publishing.as_ref().map(|(publishing, _)| Arc::clone(&publishing.retries));
-        started(Running { board: Arc::clone(&board), queries, retries });
+        let redriver = stages.publishing.as_ref().map(|(publishing, _)| Redriver {
+            config: Arc::clone(&config),
+            listing: Arc::clone(&publishing.listing),
+            queries: queries.clone(),
+            board: Arc::clone(&board),
+            asks: Arc::clone(&publishing.asks),
+            rejects: stages.rejects.clone(),
+            hurry: stages.hurry.clone(),
+            one: Semaphore::new(1),
+        });
+        let redriver = redriver.map(Arc::new);
+        started(Running { board: Arc::clone(&board), queries, retries, redriver });
         let state = supervise(stages, &board, stop, work).await?;
         let status = board.status();
         let summary = Summary {
@@ -246,6 +262,10 @@ pub(crate) async fn archive_only(config: Arc<Config>, on: Handle) -> Result<Quer
 /// The stages of a role, ready to start.
 struct Stages {
     live: Arc<LiveTable>,
+    /// The archive's table of rejects.
+    rejects: ArchiveTable,
+    /// Has the archiver of this process commit at once.
+    hurry: watch::Sender<u64>,
     publishing: Option<(Publishing, Recovered)>,
     receiving: Option<Receiving>,
     archiver: Option<Archiver>,
@@ -309,7 +329,7 @@ impl Stages {
         let receiving = match (role, membership) {
             (Role::Publish(_) | Role::PublishAlone, _) => None,
             (_, Some(membership)) => {
-                let member = Member { receiver, tables: tables.clone(), membership, hurry };
+                let member = Member { receiver, tables: tables.clone(), membership, hurry: hurry.clone() };
                 Some(Receiving::Some(Box::new(member)))
             }
             (_, None) => Some(Receiving::All(Box::new(receiver), archived, seqs)),
@@ -322,7 +342,7 @@ impl Stages {
             commit_interval: config.archive.commit_interval,
             target_bytes: config.archive.commit_bytes,
             board: Arc::clone(board),
-            hurry: (role == Role::Receive).then_some(hurried),
+            hurry: hurried,
         });
         let keeper = matches!(role, Role::Run | Role::Receive).then(|| Keeper {
             tables: tables.clone(),
@@ -331,8 +351,9 @@ impl Stages {
             commit_interval: config.archive.commit_interval,
             memory: config.limits.memory,
         });
+        let rejects = tables[1].clone();
         let follower = (role == Role::Serve).then(|| Follower { tables, live: Arc::clone(&live) });
-        Ok(Self { live, publishing, receiving, archiver, keeper, follower, survey })
+        Ok(Self { live, rejects, hurry, publishing, receiving, archiver, keeper, follower, survey })
     }
 
     fn start(self, stop: &StopToken, tasks: &Tasks) {
@@ -401,11 +422,11 @@ fn publishing(
     let listing = Arc::new(Listing::of(config)?);
     let cleaner = cleaner(config, listing.store(), stream, id, board)?;
     let (config, log, board) = (Arc::clone(config), Arc::clone(log), Arc::clone(board));
-    let retries = Arc::default();
+    let (retries, asks) = (Arc::default(), Arc::default());
     // Half of what the log keeps for the receiver: one append is collected while another is on its way.
     let handed_bytes = if config.stream.kafka.is_none() { shares.handed / 2 } else { 0 };
     let dedup_bytes = shares.dedup;
-    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, retries, handed_bytes })
+    Ok(Publishing { config, listing, cleaner, log, stream, id, board, until, dedup_bytes, retries, asks, handed_bytes })
 }
 
 /// Has people told on the page and by `status`.

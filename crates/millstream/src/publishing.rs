@@ -21,6 +21,7 @@ use crate::chain::chain;
 use crate::clean::Cleaner;
 use crate::clock::pause;
 use crate::pipeline::{PipelineError, Until};
+use crate::redrive::asks::Asks;
 use crate::source::find::Finder;
 use crate::source::list::Listing;
 use crate::source::plan::Planner;
@@ -63,6 +64,8 @@ pub(crate) struct Publishing {
     pub(crate) dedup_bytes: u64,
     /// Files that are to be taken again.
     pub(crate) retries: Arc<Retries>,
+    /// What is asked for rejects.
+    pub(crate) asks: Arc<Asks>,
     /// Memory of rows that go to the receiver with one append; 0 where the log hands nothing on.
     pub(crate) handed_bytes: u64,
 }
@@ -78,6 +81,7 @@ impl Publishing {
         tasks: Tasks,
     ) -> Result<(), TaskError> {
         let ended = self.lives(recovered, published, stop, tasks).await;
+        self.asks.close().await;
         self.cleaner.close().await;
         ended
     }
@@ -156,6 +160,7 @@ impl Publishing {
         let (requests, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
         let (work, working) = mpsc::channel(WORK_AHEAD);
+        let only_asked = self.until == Until::Asked;
         let finder = Finder {
             listing: Arc::clone(&self.listing),
             guard: Arc::clone(&guard),
@@ -169,7 +174,6 @@ impl Publishing {
             terms: Terms::of(&self.config),
             board: Arc::clone(&self.board),
         };
-        let open = recovered.files.iter().filter(|file| !file.is_over());
         let writes = Publisher {
             config: Arc::clone(&self.config),
             rules,
@@ -179,14 +183,19 @@ impl Publishing {
             // On Kafka each publisher has numbers of its own.
             sequence_step: self.config.stream.kafka.as_ref().map_or(1, |_| u64::from(MAX_PUBLISHERS)),
             board: Arc::clone(&self.board),
-            files: open.map(|file| (file.sequence, file.clone())).collect::<BTreeMap<_, _>>(),
+            files: recovered.files.into_iter().map(|file| (file.sequence, file)).collect::<BTreeMap<_, _>>(),
+            seqs_before: recovered.next_seqs,
+            asks: Arc::clone(&self.asks),
+            stays: only_asked,
             progress: recovered.publisher,
             dedup,
             schemas: HashSet::new(),
             encoder: Encoder::default(),
             handed_bytes: self.handed_bytes,
         };
-        let mut find = tasks.child("find", finder.run(requests, files, stop.clone()));
+        let to_end = stop.clone();
+        let mut find = tasks
+            .child("find", async move { if only_asked { Ok(()) } else { finder.run(requests, files, to_end).await } });
         let mut plans = tasks.child("plan", planner.run(accepted, work, stop.clone(), tasks.clone()));
         let publishing = writes.run(accepting, working, published, stop.clone());
         tokio::pin!(publishing);

@@ -1,6 +1,6 @@
 //! The page and the API: status, ledger, tables, views, SQL that only reads, a stream of changes, metrics.
 //!
-//! The server changes nothing but that a quarantined file is taken again when somebody asks for it (the publisher does it), never runs a query itself and keeps nothing for a client but one place in each of
+//! The server changes nothing but that a quarantined file is taken again, or rejects are redriven, when somebody asks for it (the publisher does it), never runs a query itself and keeps nothing for a client but one place in each of
 //! the feed's channels. Who may ask is decided in `guard`, before any route.
 
 pub(crate) mod answer;
@@ -13,6 +13,7 @@ mod history;
 mod metrics;
 mod page;
 mod plain;
+mod redrive;
 pub(crate) mod rows;
 mod sending;
 mod stream;
@@ -197,6 +198,8 @@ fn router(app: Arc<App>, rules: Guard) -> Router {
         .route("/api/sql/export", post(export::export))
         .route("/api/queries", get(api::queries))
         .route("/api/retry", post(api::retry))
+        .route("/api/redrive", post(redrive::redrive))
+        .route("/api/redrive/preview", post(redrive::preview))
         .route("/api/stream", get(stream::stream))
         .route("/api/history", get(details::history))
         .route("/api/profile", get(details::profile))

@@ -191,13 +191,6 @@ pub(crate) struct Append {
     pub(crate) schemas: BTreeMap<String, Vec<u8>>,
 }
 
-impl Append {
-    /// Whether there is nothing to append.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.files.is_empty() && self.publisher.is_none()
-    }
-}
-
 /// What becomes true with an append; told to the board once it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied {
@@ -222,6 +215,8 @@ pub(crate) struct AppliedRecord {
     pub(crate) rows: u64,
     /// Size of its value, bytes.
     pub(crate) bytes: u64,
+    /// Whether its rows say what became of rejects.
+    pub(crate) resolves: bool,
 }
 
 /// What a log knows of its publisher.
@@ -254,6 +249,8 @@ pub(crate) struct PendingRecord {
     pub(crate) file: String,
     /// How many.
     pub(crate) rows: u64,
+    /// Whether they say what became of rejects.
+    pub(crate) resolves: bool,
 }
 
 /// When records may leave the log, once the archive holds them.

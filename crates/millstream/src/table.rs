@@ -64,7 +64,7 @@ pub(crate) struct ArchiveState {
 }
 
 /// What a query works on: taken at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
     /// Every segment of both topics, oldest first within a partition.
     pub(crate) segments: Vec<Arc<Segment>>,

@@ -8,7 +8,7 @@ mod foreign;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::DataFusionError;
@@ -18,7 +18,7 @@ use millstream_core::dedup::Deduplicator;
 use millstream_core::ids::Topic;
 use millstream_core::plan::{FilePlan, KnownSchema};
 use millstream_core::progress::{FilePhase, FileProgress};
-use millstream_core::record::{FILE, ROW};
+use millstream_core::record::{FILE, RESOLVED, ROW};
 use serde::Serialize;
 
 use crate::chain::chain;
@@ -67,6 +67,9 @@ pub(crate) struct Report {
     /// Of rows that are not there: lost, if not expired.
     #[serde(skip)]
     absent: Vec<String>,
+    /// Rejects that are not there and need not be: what became of the rows is said.
+    #[serde(skip)]
+    needless: u64,
     /// What could not be looked at in full.
     pub(crate) notes: Vec<String>,
 }
@@ -77,6 +80,8 @@ struct Found {
     archive: Vec<u8>,
     rejects: Vec<u8>,
     log: Vec<u8>,
+    /// What became of rows that were rejected and are no more; of each, how often it is said.
+    resolved: BTreeMap<u64, (Fate, u8)>,
 }
 
 /// What should have become of a row.
@@ -109,13 +114,13 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
     note_log(&durable, pending.len(), &mut found).await?;
     let listing = Listing::of(config)?;
     let mut again = Again::new(config, &listing);
-    // Dedup saw the rows of a file that was taken on midway in another order than that of numbers.
-    let is_mixed = recovered.files.iter().any(|file| file.retried_from_row.is_some_and(|row| row > 0));
-    if is_mixed && again.dedup.is_some() {
+    // Dedup saw rows in another order than that of numbers.
+    let retried = recovered.files.iter().any(|file| file.retried_from_row.is_some_and(|row| row > 0));
+    let redriven = recovered.files.iter().any(|file| file.outcomes.redriven > 0);
+    if (retried || redriven) && again.dedup.is_some() {
         again.mixed = true;
-        report
-            .notes
-            .push("which rows are repeats is taken from the ledger: a file was taken on midway by `retry`".to_owned());
+        let why = if retried { "a file was taken on midway by `retry`" } else { "rows were delivered by `redrive`" };
+        report.notes.push(format!("which rows are repeats is taken from the ledger: {why}"));
     }
     for file in &recovered.files {
         let of_file = found.remove(&file.file).unwrap_or_default();
@@ -144,6 +149,8 @@ pub(crate) async fn verify(config: &Arc<Config>, fast: bool) -> Result<Report, P
 
 /// Tells rows that are past their retention from lost ones: the archive counts how many it deleted, not which.
 fn settle(report: &mut Report, expired: u64) {
+    // Rejects that were deleted and had been resolved before are not missed.
+    let expired = expired.saturating_sub(report.needless);
     if report.lost == expired {
         report.expired = expired;
         report.lost = 0;
@@ -163,7 +170,9 @@ async fn note_archive(
     topic: Topic,
     found: &mut BTreeMap<String, Found>,
 ) -> Result<(), DataFusionError> {
-    stream_of_rows(table, |batch| {
+    let resolves = topic == Topic::Rejects && table.provider.schema().index_of(RESOLVED).is_ok();
+    let columns: &[&str] = if resolves { &[FILE, ROW, RESOLVED] } else { &[FILE, ROW] };
+    stream_of_rows(table, columns, |batch| {
         note(batch, found, |found| match topic {
             Topic::Rows => &mut found.archive,
             Topic::Rejects => &mut found.rejects,
@@ -172,15 +181,16 @@ async fn note_archive(
     .await
 }
 
-/// Calls `see` with file and number of all rows of a table, batch by batch.
+/// Calls `see` with columns of all rows of a table, batch by batch.
 async fn stream_of_rows(
     table: &crate::archive::ArchivedTable,
+    columns: &[&str],
     mut see: impl FnMut(&RecordBatch) -> Result<(), DataFusionError>,
 ) -> Result<(), DataFusionError> {
     let context = datafusion::prelude::SessionContext::new();
     let state = context.state();
     table.table.update_datafusion_session(&state).map_err(|error| DataFusionError::External(Box::new(error)))?;
-    let frame = context.read_table(Arc::clone(&table.provider))?.select_columns(&[FILE, ROW])?;
+    let frame = context.read_table(Arc::clone(&table.provider))?.select_columns(columns)?;
     let mut batches = frame.execute_stream().await?;
     while let Some(batch) = batches.next().await {
         see(&batch?)?;
@@ -216,11 +226,25 @@ fn note(
     found: &mut BTreeMap<String, Found>,
     side: impl Fn(&mut Found) -> &mut Vec<u8>,
 ) -> Result<(), DataFusionError> {
+    let words = batch.column_by_name(RESOLVED).map(|words| cast(words, &DataType::Utf8)).transpose()?;
+    let mut at = 0;
     each_row(batch, |name, row| {
-        let row = usize::try_from(row).unwrap_or(usize::MAX);
         if !found.contains_key(name) {
             found.insert(name.to_owned(), Found::default());
         }
+        let word = words.as_ref().map(AsArray::as_string::<i32>).filter(|words| words.is_valid(at));
+        at += 1;
+        if let (Some(word), Some(found)) = (word, found.get_mut(name)) {
+            let fate = match word.value(at - 1) {
+                "delivered" => Fate::Delivered,
+                "duplicate" => Fate::Deduplicated,
+                "filtered" => Fate::Filtered,
+                _ => Fate::Unknown,
+            };
+            found.resolved.entry(row).or_insert((fate, 0)).1 += 1;
+            return;
+        }
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
         if let Some(counts) = found.get_mut(name).map(&side) {
             if counts.len() <= row {
                 counts.resize(row + 1, 0);
@@ -352,8 +376,16 @@ fn compare(file: &FileProgress, found: &Found, fates: &[Fate], report: &mut Repo
     let mut in_neither = 0;
     for row in 0..rows.max(found.archive.len()).max(found.rejects.len()) {
         let at = |counts: &[u8]| counts.get(row).copied().unwrap_or_default();
-        let (archive, rejects, log) = (at(&found.archive), at(&found.rejects), at(&found.log));
-        let fate = if row < rows { fates.get(row).copied().unwrap_or(Fate::Unknown) } else { Fate::InNeither };
+        let (archive, mut rejects, log) = (at(&found.archive), at(&found.rejects), at(&found.log));
+        let mut fate = if row < rows { fates.get(row).copied().unwrap_or(Fate::Unknown) } else { Fate::InNeither };
+        if let Some(&(became, words)) = found.resolved.get(&(row as u64)) {
+            if words > 1 || rejects > 1 {
+                wrong.entry("repeated").or_default().push(row);
+                continue;
+            }
+            report.needless += u64::from(rejects == 0);
+            (fate, rejects) = (became, 0);
+        }
         match (archive, rejects, log, fate) {
             (1, 0, 0, Fate::Delivered | Fate::Unknown) => report.delivered += 1,
             // A row that passes every rule may still be too large for a record.
@@ -370,7 +402,11 @@ fn compare(file: &FileProgress, found: &Found, fates: &[Fate], report: &mut Repo
             _ => wrong.entry("misplaced").or_default().push(row),
         }
     }
-    trust_ledger(file, in_neither, [fates_of(fates, Fate::Deduplicated), fates_of(fates, Fate::Filtered)], report);
+    let known = [Fate::Deduplicated, Fate::Filtered].map(|fate| {
+        let resolved = found.resolved.values().filter(|(became, _)| *became == fate).count() as u64;
+        fates_of(fates, fate) + resolved
+    });
+    trust_ledger(file, in_neither, known, report);
     for (kind, rows) in wrong {
         let count = rows.len() as u64;
         match kind {

@@ -26,10 +26,10 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -45,7 +45,8 @@ use self::cooperative::with_pauses;
 use self::explain::{Place, explain};
 use self::interruptible::Interruptible;
 use self::take::{Keep, Take};
-use crate::table::LiveTable;
+use crate::archive::ArchivedTable;
+use crate::table::{ArchiveState, LiveTable, Snapshot};
 
 /// Name of the view that a pipeline without views has.
 const STANDARD_VIEW: &str = "rows_per_minute";
@@ -180,6 +181,52 @@ impl Queries {
         tokio::time::timeout(timeout + PATIENCE, answer).await.unwrap_or(Err(QueryError::TimedOut(timeout)))
     }
 
+    /// Does other work on the threads of queries. Cancel safe as [`Self::run`].
+    pub(crate) async fn lend<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<QueryError> + Send + 'static,
+    {
+        self.on_runtime(async move { Ok::<_, QueryError>(work.await) }).await?
+    }
+
+    /// As [`Self::lend`], as long as a query may take, and counted among them as `what`.
+    pub(crate) async fn lend_bounded<T, E>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<QueryError> + Send + 'static,
+    {
+        self.bounded(what, async move { Ok::<_, QueryError>(work.await) }).await?
+    }
+
+    /// Rows as they come; for work that runs on the threads of queries.
+    pub(crate) async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream, QueryError> {
+        self.check_whole()?;
+        Ok(stream_in(&self.context(sql).await?, sql).await?)
+    }
+
+    /// Rows of `rejects` as one version of the archive has it, as they come.
+    pub(crate) async fn rejects_of(
+        &self,
+        table: Arc<ArchivedTable>,
+        sql: &str,
+    ) -> Result<SendableRecordBatchStream, QueryError> {
+        let context = self.session();
+        let archive = ArchiveState { rejects: Some(table), ..ArchiveState::default() };
+        let snapshot = Snapshot { archive, ..Snapshot::default() };
+        tables::register(&context, &snapshot, &self.config)?;
+        Ok(stream_in(&context, sql).await?)
+    }
+
+    /// Whether no partition is missing here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// What queries do, and what they may.
     pub(crate) fn info(&self) -> QueriesInfo {
         let (running, ended) = self.activity.now();
@@ -275,10 +322,7 @@ impl Queries {
     }
 
     async fn hand_on(context: &SessionContext, sql: &str, taker: &mut impl Take) -> Result<(), QueryError> {
-        let frame = context.sql_with_options(sql, only_reads()).await?;
-        let task = Arc::new(frame.task_ctx());
-        let plan = with_pauses(frame.create_physical_plan().await?)?;
-        let mut stream = execute_stream(plan, task)?;
+        let mut stream = stream_in(context, sql).await?;
         taker.begin(&stream.schema())?;
         while let Some(batch) = stream.next().await {
             if !taker.rows(&batch?)? {
@@ -344,6 +388,14 @@ impl Queries {
             Err(error) => Err(QueryError::Failed(format!("the query ended by a panic: {error}"))),
         }
     }
+}
+
+/// The rows of a statement that only reads.
+async fn stream_in(context: &SessionContext, sql: &str) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let frame = context.sql_with_options(sql, only_reads()).await?;
+    let task = Arc::new(frame.task_ctx());
+    let plan = with_pauses(frame.create_physical_plan().await?)?;
+    execute_stream(plan, task)
 }
 
 /// No statement that changes anything.

@@ -41,6 +41,11 @@ impl<'d> Reader<'d> {
     pub(super) fn root(&'d self, table: &'d DeTable<'d>) -> Section<'d> {
         Section::of(self, table, String::new(), None)
     }
+
+    /// A document that is `[clean.rules]` alone.
+    pub(super) fn rules(&'d self, table: &'d DeTable<'d>) -> Section<'d> {
+        Section::of(self, table, "clean.rules".to_owned(), None)
+    }
 }
 
 /// A value of the document.

@@ -45,7 +45,7 @@ pub(crate) struct Archiver {
     /// Where numbers go.
     pub(crate) board: Arc<Board>,
     /// Ticks when somebody cannot wait for the interval.
-    pub(crate) hurry: Option<watch::Receiver<u64>>,
+    pub(crate) hurry: watch::Receiver<u64>,
 }
 
 /// Why archiving ended.
@@ -80,11 +80,9 @@ impl Archiver {
             } else if due.is_none() {
                 due = Some(Instant::now() + self.commit_interval);
             }
-            let hurried = self.hurry.as_mut().is_some_and(|hurry| hurry.has_changed().unwrap_or(false));
+            let hurried = self.hurry.has_changed().unwrap_or(false);
             let urgent = hurried || size.bytes_not_archived >= self.target_bytes.min(self.live.limits().bytes / 4);
-            if let Some(hurry) = &mut self.hurry {
-                hurry.mark_unchanged();
-            }
+            self.hurry.mark_unchanged();
             if waiting && (last || urgent || due.is_some_and(|due| due <= Instant::now())) {
                 tokio::select! {
                     () = stop.reached(Phase::Abort) => return Ok(()),
@@ -205,8 +203,7 @@ impl Archiver {
 }
 
 /// Waits until somebody cannot wait. Cancel safe.
-async fn hurried_by(hurry: Option<watch::Receiver<u64>>) {
-    let Some(mut hurry) = hurry else { return std::future::pending().await };
+async fn hurried_by(mut hurry: watch::Receiver<u64>) {
     if hurry.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use millstream_core::ids::{Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes};
-use millstream_core::record::FILE;
+use millstream_core::record::{FILE, RESOLVED};
 use millstream_core::status::{FileLedger, FileState, Ledger, LedgerCounts};
 
 use crate::archive::ArchivedTable;
@@ -22,9 +22,9 @@ const FILES: usize = 1000;
 pub(super) struct Books {
     files: BTreeMap<u64, FileProgress>,
     sequences: HashMap<String, u64>,
-    /// Rows in the log that the archive does not hold, by file: clean rows and rejects. Below zero for a moment when a window
-    /// is archived before the append that brought its last rows was told of.
-    pending: HashMap<u64, [i64; 2]>,
+    /// Rows in the log that the archive does not hold, by file and [`kind`]. Below zero for a moment when a window is archived
+    /// before the append that brought its last rows was told of.
+    pending: HashMap<u64, [i64; KINDS]>,
     rows_read: u64,
     /// What the archive's own counters say: clean rows and rejects.
     archived: [u64; 2],
@@ -52,7 +52,7 @@ impl Books {
         }
         for record in pending {
             if let Some(&sequence) = books.sequences.get(&record.file) {
-                books.add_pending(sequence, record.at.topic, signed(record.rows));
+                books.add_pending(sequence, kind(record.at.topic, record.resolves), signed(record.rows));
             }
         }
         books
@@ -80,10 +80,10 @@ impl Books {
         }
     }
 
-    fn add_pending(&mut self, sequence: u64, topic: Topic, rows: i64) {
+    fn add_pending(&mut self, sequence: u64, kind: usize, rows: i64) {
         let pending = self.pending.entry(sequence).or_default();
-        pending[side(topic)] += rows;
-        if *pending == [0, 0] {
+        pending[kind] += rows;
+        if *pending == [0; KINDS] {
             self.pending.remove(&sequence);
         }
     }
@@ -100,7 +100,7 @@ impl Books {
         }
         for record in &applied.records {
             if let Some(&sequence) = self.sequences.get(&record.file) {
-                self.add_pending(sequence, record.at.topic, signed(record.rows));
+                self.add_pending(sequence, kind(record.at.topic, record.resolves), signed(record.rows));
             }
         }
     }
@@ -111,7 +111,8 @@ impl Books {
         for segment in &window.segments {
             if let Some((file, rows)) = rows_of_file(&segment.batch) {
                 let Some(&sequence) = self.sequences.get(&file) else { continue };
-                self.add_pending(sequence, topic, -signed(rows));
+                let resolves = segment.batch.column_by_name(RESOLVED).is_some();
+                self.add_pending(sequence, kind(topic, resolves), -signed(rows));
             }
         }
     }
@@ -171,8 +172,9 @@ impl Books {
                 counts,
             });
         }
+        let rejects = total.rejected + self.of_redriven();
         for (name, expected, found) in
-            [("rows", total.delivered, self.archived[0]), ("rejects", total.rejected, self.archived[1])]
+            [("rows", total.delivered, self.archived[0]), ("rejects", rejects, self.archived[1])]
         {
             if expected != found {
                 problems
@@ -186,8 +188,16 @@ impl Books {
         Ledger { balanced: problems.is_empty(), problems, total, expired: self.expired, files }
     }
 
+    /// Rows of the archive's table of rejects that are of rows which are rejected no more: each stands there as it was rejected, and
+    /// once more as what became of it.
+    pub(super) fn of_redriven(&self) -> u64 {
+        let redriven: u64 = self.files.values().map(|file| file.outcomes.redriven).sum();
+        let pending: i64 = self.pending.values().map(|[_, _, resolved]| resolved).sum();
+        (2 * redriven).saturating_add_signed(-pending)
+    }
+
     fn counts(&self, file: &FileProgress) -> LedgerCounts {
-        let [rows, rejects] = self.pending.get(&file.sequence).copied().unwrap_or_default();
+        let [rows, rejects, _] = self.pending.get(&file.sequence).copied().unwrap_or_default();
         let total = file.rows.unwrap_or_default();
         let rest = total.saturating_sub(file.next_row);
         let quarantined = matches!(file.phase, FilePhase::Quarantined { .. });
@@ -298,6 +308,14 @@ fn expired(archive: &ArchiveState) -> u64 {
 
 fn signed(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// How many kinds of rows there are in the log.
+const KINDS: usize = 3;
+
+/// Clean rows, rejects, and rows that say what became of rejects.
+fn kind(topic: Topic, resolves: bool) -> usize {
+    if resolves { 2 } else { side(topic) }
 }
 
 fn side(topic: Topic) -> usize {

@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, Scalar, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{filter_record_batch, nullif};
@@ -116,6 +116,16 @@ impl Numbers<'_> {
             Self::Each(numbers) => numbers[row],
         }
     }
+
+    /// As a column of so many rows.
+    fn column(&self, rows: usize) -> Int64Array {
+        match self {
+            Self::From(first) => row_numbers(*first, rows),
+            Self::Each(numbers) => {
+                Int64Array::from_iter_values(numbers.iter().map(|&number| i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+        }
+    }
 }
 
 /// A batch on its way.
@@ -173,8 +183,17 @@ impl BatchCleaner {
     /// Cleans a batch of consecutive rows, the first of which has the number `first_row` in its file. `raw` holds the
     /// columns that the plan reads.
     pub(crate) fn clean(&self, first_row: u64, raw: &RecordBatch) -> Result<Cleaned, CleanError> {
+        self.clean_numbered(Numbers::From(first_row), raw)
+    }
+
+    /// Cleans rows that need not be consecutive: `numbers` are theirs in the file.
+    pub(crate) fn clean_picked(&self, numbers: &[u64], raw: &RecordBatch) -> Result<Cleaned, CleanError> {
+        self.clean_numbered(Numbers::Each(numbers), raw)
+    }
+
+    fn clean_numbered(&self, numbers: Numbers<'_>, raw: &RecordBatch) -> Result<Cleaned, CleanError> {
         let rows = raw.num_rows();
-        let mut under = self.under(raw, Numbers::From(first_row));
+        let mut under = self.under(raw, numbers);
         self.type_columns(&mut under)?;
         let typed = batch(&self.typed_schema, under.values.clone(), rows)?;
         let passed = match &self.filter {
@@ -195,7 +214,7 @@ impl BatchCleaner {
         self.act(&mut under, &seen, &broken.acting, &delivered)?;
         Ok(Cleaned {
             rejects: rejects::batch(&self.plan, &under, &seen, &rejected)?,
-            clean: self.clean_rows(&under, first_row, &delivered)?,
+            clean: self.clean_rows(&under, &delivered)?,
             filtered,
         })
     }
@@ -320,19 +339,14 @@ impl BatchCleaner {
         Ok(())
     }
 
-    fn clean_rows(
-        &self,
-        under: &Under<'_>,
-        first_row: u64,
-        delivered: &BooleanBuffer,
-    ) -> Result<RecordBatch, CleanError> {
+    fn clean_rows(&self, under: &Under<'_>, delivered: &BooleanBuffer) -> Result<RecordBatch, CleanError> {
         let rows = under.raw.num_rows();
         let from = |from: &OutputFrom| match from {
             OutputFrom::Column(place) => Arc::clone(&under.values[*place]),
             OutputFrom::Derived(place) => Arc::clone(&under.values[self.columns.len() + place]),
         };
         let mut columns: Vec<ArrayRef> = self.plan.output_from.iter().map(from).collect();
-        columns.push(Arc::new(row_numbers(first_row, rows)));
+        columns.push(Arc::new(under.numbers.column(rows)));
         let marks: ArrayRef = if under.marks.is_empty() {
             new_null_array(&text_list_type(), rows)
         } else {

@@ -1,6 +1,6 @@
 //! `millstream retry`: quarantined files are taken again, by the process that publishes, or by the next one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use millstream_core::config::Config;
@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use super::client::{Client, block_on};
 use super::failure::Failure;
-use super::out;
+use super::{file_name, out};
 use crate::chain::chain;
 use crate::clock::now_micros;
 use crate::data_dir::DataDir;
@@ -26,7 +26,7 @@ pub(super) fn retry(config: &Config, files: &[PathBuf], keep_published: bool) ->
         return Err(Failure::Refused(text.to_owned()));
     }
     let listing = Listing::of(config)?;
-    let names = files.iter().map(|file| name(&listing, config, file)).collect();
+    let names = files.iter().map(|file| file_name(&listing, config, file)).collect();
     let request = Request { files: names, keep_published };
     let answers = match Client::find(config)? {
         Some(client) => block_on(async {
@@ -56,12 +56,6 @@ pub(super) fn retry(config: &Config, files: &[PathBuf], keep_published: bool) ->
         1 => Err(Failure::Refused("a file was not taken".to_owned())),
         count => Err(Failure::Refused(format!("{count} files were not taken"))),
     }
-}
-
-/// As the ledger names it, or a path from where we are.
-fn name(listing: &Listing, config: &Config, file: &Path) -> String {
-    let written = file.to_string_lossy().into_owned();
-    if config.base_dir.join(file).exists() && !file.is_absolute() { written } else { listing.name_of(file) }
 }
 
 /// Takes files of a pipeline that does not run: its next start reads them.

@@ -454,8 +454,8 @@ impl Inner {
             let from = archived.get(&at).copied().unwrap_or_default();
             for guard in self.headers.range(record_key(at, from)..record_key(at, tail.end.max(from))) {
                 let (_, stored) = self.stored(guard)?;
-                let RecordHeader { publisher, seq, file, rows, .. } = stored.header;
-                pending.push(PendingRecord { at, publisher, seq, file, rows });
+                let RecordHeader { publisher, seq, file, rows, resolves, .. } = stored.header;
+                pending.push(PendingRecord { at, publisher, seq, file, rows, resolves });
             }
         }
         Ok(pending)

@@ -256,8 +256,8 @@ impl KafkaLog {
                     let at = client.settings.names.at(message.topic(), message.partition());
                     let (Some(at), Some(header)) = (at, read::header(message)?) else { return Ok(()) };
                     ends.insert(at, read::offset_of(message).next());
-                    let RecordHeader { publisher, seq, file, rows, .. } = header;
-                    records.push(PendingRecord { at, publisher, seq, file, rows });
+                    let RecordHeader { publisher, seq, file, rows, resolves, .. } = header;
+                    records.push(PendingRecord { at, publisher, seq, file, rows, resolves });
                     Ok(())
                 })?;
             }

@@ -4,11 +4,13 @@
 //! While one append is on its way to disk the next is collected. Nothing is told to anybody before its append returned.
 
 mod in_flight;
+mod redriven;
 pub(crate) mod rows;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
 use millstream_core::config::{Config, Format, Pace};
@@ -21,17 +23,21 @@ use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use self::in_flight::{InFlight, Interrupted, landed};
+use self::redriven::Answered;
 use self::rows::{Form, Parts};
 use super::{Append, Applied, AppliedRecord, Log, NewRecord, PublisherId};
 use crate::board::Board;
 use crate::board::gauges::Step;
 use crate::clean::{CleanError, CleanedBatch, SplitEvent};
+use crate::failpoint;
 use crate::publishing::rules::Rules;
+use crate::redrive::asks::Asks;
 use crate::source::SourceError;
 use crate::source::find::{Accept, NewFile};
 use crate::source::plan::{Start, Work};
 use crate::source::retry;
 use crate::stop::{Phase, StopToken};
+use crate::table::Seqs;
 
 /// Why publishing ended.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +97,14 @@ pub(crate) struct Publisher {
     pub(crate) board: Arc<Board>,
     /// What the log knows of this publisher.
     pub(crate) progress: PublisherProgress,
-    /// Files that are not over.
+    /// Its files, also those that are over: rejects of theirs may still be delivered.
     pub(crate) files: BTreeMap<u64, FileProgress>,
+    /// Seqs behind what was published before this life, by every publisher: files may have been another's.
+    pub(crate) seqs_before: Seqs,
+    /// What is asked for rejects.
+    pub(crate) asks: Arc<Asks>,
+    /// Whether it stays for them when there is no more work.
+    pub(crate) stays: bool,
     /// Dedup, if wanted, with its recovered state.
     pub(crate) dedup: Option<Deduplicator>,
     /// Schemas that this life has appended.
@@ -114,6 +126,8 @@ struct Pending {
     since: Option<Instant>,
     /// Who waits for their files' numbers to be durable.
     replies: Vec<(tokio::sync::oneshot::Sender<Vec<FileProgress>>, Vec<FileProgress>)>,
+    /// Who waits for an answer about rejects to be durable.
+    answered: Vec<Answered>,
 }
 
 /// The file whose batches come.
@@ -137,8 +151,9 @@ impl Publisher {
         let mut current: Option<Current> = None;
         let mut in_flight: Option<InFlight> = None;
         let mut not_before = Instant::now();
+        let asks = Arc::clone(&self.asks);
         let (mut accepting, mut working) = (true, true);
-        while accepting || working {
+        while accepting || working || self.stays {
             let full = pending.bytes >= self.config.stream.flush_bytes
                 || (self.handed_bytes > 0 && pending.handed_bytes >= self.handed_bytes);
             let due = pending.since.map(|since| since + self.config.stream.flush_interval);
@@ -157,6 +172,7 @@ impl Publisher {
                     Some(request) => self.accept(request, &mut pending),
                     None => accepting = false,
                 },
+                ask = asks.next(), if !(full && in_flight.is_some()) => self.answer(ask, &mut pending)?,
                 event = next_event(&mut current, &mut work, not_before), if working && !(full && in_flight.is_some()) => {
                     match event {
                         Event::Split(event) => {
@@ -173,7 +189,7 @@ impl Publisher {
             if let Some(mut append) = in_flight {
                 self.board.applied(&append.landed().await?);
             }
-            if !pending.append.is_empty() || !pending.files.is_empty() {
+            if pending.since.is_some() {
                 let applied = self.append(&mut pending).landed().await?;
                 self.board.applied(&applied);
             }
@@ -207,7 +223,7 @@ impl Publisher {
         reason = "the publisher joins its one append before the next and before it ends"
     )]
     fn append(&mut self, pending: &mut Pending) -> InFlight {
-        let Pending { mut append, files, replies, .. } = std::mem::take(pending);
+        let Pending { mut append, files, replies, answered, .. } = std::mem::take(pending);
         append.publisher = Some(self.progress.clone());
         append.files = files.into_values().collect();
         let log = Arc::clone(&self.log);
@@ -218,18 +234,27 @@ impl Publisher {
             file: record.header.file.clone(),
             rows: record.header.rows,
             bytes: record.value.len() as u64,
+            resolves: record.header.resolves,
         };
         let records = append.records.iter().map(describe).collect();
         let applied = Applied { files: append.files.clone(), records, dedup_keys };
         let gauges = Arc::clone(self.board.gauges());
         let task = tokio::spawn(async move {
             let began = Instant::now();
+            let redrives = append.records.iter().any(|record| record.header.resolves);
+            if redrives {
+                failpoint::hit("redrive.before_append");
+            }
             log.append(append).await?;
+            if redrives {
+                failpoint::hit("redrive.appended");
+            }
             gauges.took(Step::Append, began.elapsed());
             for (reply, files) in replies {
                 // A finder that is gone needs no answer.
                 let _ = reply.send(files);
             }
+            answered.into_iter().for_each(Answered::tell);
             Ok(())
         });
         InFlight { task, applied, progress: self.progress.clone() }
@@ -245,7 +270,9 @@ impl Publisher {
                     info!(file = %before.file, from_row = before.next_row, "file taken again");
                     self.board.message_info(format!("`{}` was quarantined and is taken again", before.file));
                     pending.append.given_up.push(before.sequence);
-                    retry::again(*before, new.found, new.rows, new.found_at_micros, sequence)
+                    // Rejects of it may have been delivered since somebody looked at it.
+                    let before = self.files.remove(&before.sequence).unwrap_or(*before);
+                    retry::again(before, new.found, new.rows, new.found_at_micros, sequence)
                 }
                 None => self.first_time(new, sequence),
             };
@@ -328,10 +355,10 @@ impl Publisher {
             let reason = format!("reading ended at row {} of {}", file.next_row, file.rows.unwrap_or_default());
             return self.quarantine(sequence, reason, pending);
         }
-        if let Some(mut file) = self.files.remove(&sequence) {
+        if let Some(file) = self.files.get_mut(&sequence) {
             file.phase = FilePhase::Finished;
             info!(file = %file.file, rows = file.next_row, "file finished");
-            pending.put(file);
+            pending.put(file.clone());
         }
     }
 
@@ -343,9 +370,10 @@ impl Publisher {
     }
 
     fn quarantine(&mut self, sequence: u64, reason: String, pending: &mut Pending) {
-        if let Some(mut file) = self.files.remove(&sequence) {
+        if let Some(mut file) = self.files.get(&sequence).filter(|file| !file.is_over()).cloned() {
             self.tell_quarantine(&file.file, &reason);
             file.phase = FilePhase::Quarantined { reason };
+            self.files.insert(sequence, file.clone());
             pending.put(file);
         }
     }
@@ -400,26 +428,21 @@ impl Publisher {
         let arrange = |source| PublishError::Arrange { file: name.to_owned(), source };
         let mut outcomes = Outcomes { filtered: cleaned.filtered, ..Outcomes::default() };
         let mut clean = cleaned.clean;
-        if let Some(dedup) = &mut self.dedup {
-            let new_file = self.progress.dedup_file != Some(start.sequence);
+        let new_file = self.progress.dedup_file != Some(start.sequence);
+        if let Some(judged) = self.judge(name, new_file, &clean, pending)? {
             self.progress.dedup_file = Some(start.sequence);
-            let verdict = dedup
-                .observe(new_file, &clean)
-                .map_err(|source| PublishError::Dedup { file: name.to_owned(), source })?;
-            if verdict.duplicates > 0 {
-                clean = filter_record_batch(&clean, &verdict.keep).map_err(arrange)?;
+            if judged.duplicates > 0 {
+                clean = filter_record_batch(&clean, &judged.keep).map_err(arrange)?;
             }
-            outcomes.deduplicated = verdict.duplicates;
-            outcomes.late = verdict.late;
-            self.progress.dedup_high_micros = verdict.window_high;
-            pending.append.dedup.extend(verdict.removed.into_iter().map(|key| (key, None)));
-            pending.append.dedup.extend(verdict.added.into_iter().map(|(key, time)| (key, Some(time))));
+            outcomes.deduplicated = judged.duplicates;
+            outcomes.late = judged.late;
         }
-        let facts = Facts { name, start, rows: rows.clone() };
+        let found_at_micros = self.files.get(&start.sequence).map_or(0, |file| file.found_at_micros);
+        let rules_hash = &start.plan.rules_hash;
+        let facts = Facts { name, rules_hash, found_at_micros, rows: rows.clone(), resolves: false };
         let encode = |source| PublishError::Record { file: name.to_owned(), source };
-        let stream = &self.config.stream;
-        let (partitions, max_bytes) = (stream.partitions.get(), stream.max_record_bytes);
-        let form = Form { format: stream.format, key: &stream.key, partitions, max_bytes };
+        let config = Arc::clone(&self.config);
+        let form = form(&config);
         let event_time = self.config.source.event_time.as_deref();
         let clean = rows::clean_records(&clean, name, event_time, form, &mut self.encoder);
         let (clean, too_large) = clean.map_err(encode)?;
@@ -435,6 +458,24 @@ impl Publisher {
             pending.put(file.clone());
         }
         Ok(())
+    }
+
+    /// Which rows repeat others; none where nobody wants to know. What dedup learned goes with the rows.
+    fn judge(
+        &mut self,
+        name: &str,
+        starts_new_file: bool,
+        rows: &RecordBatch,
+        pending: &mut Pending,
+    ) -> Result<Option<Judged>, PublishError> {
+        let Some(dedup) = &mut self.dedup else { return Ok(None) };
+        let verdict = dedup
+            .observe(starts_new_file, rows)
+            .map_err(|source| PublishError::Dedup { file: name.to_owned(), source })?;
+        self.progress.dedup_high_micros = verdict.window_high;
+        pending.append.dedup.extend(verdict.removed.into_iter().map(|key| (key, None)));
+        pending.append.dedup.extend(verdict.added.into_iter().map(|(key, time)| (key, Some(time))));
+        Ok(Some(Judged { keep: verdict.keep, duplicates: verdict.duplicates, late: verdict.late }))
     }
 
     /// Puts records where they go. Without a key that says where: one partition after the other, batch by batch.
@@ -467,7 +508,6 @@ impl Publisher {
         pending: &mut Pending,
     ) {
         let seq = self.progress.next_seq.entry(at).or_default();
-        let found_at_micros = self.files.get(&facts.start.sequence).map_or(0, |file| file.found_at_micros);
         let header = RecordHeader {
             format: RECORD_FORMAT,
             stream: self.stream,
@@ -477,10 +517,11 @@ impl Publisher {
             first_row: facts.rows.start,
             end_row: facts.rows.end,
             rows: part.rows,
-            found_at_micros,
+            found_at_micros: facts.found_at_micros,
             event_time_micros: part.event_time_micros,
-            rules_hash: facts.start.plan.rules_hash.clone(),
+            rules_hash: facts.rules_hash.to_owned(),
             schema,
+            resolves: facts.resolves,
         };
         *seq += 1;
         pending.bytes += part.value.len() as u64;
@@ -493,8 +534,24 @@ impl Publisher {
 /// What all records of a batch share.
 struct Facts<'a> {
     name: &'a str,
-    start: &'a Start,
+    rules_hash: &'a str,
+    found_at_micros: i64,
     rows: std::ops::Range<u64>,
+    resolves: bool,
+}
+
+/// What dedup says of rows.
+struct Judged {
+    keep: BooleanArray,
+    duplicates: u64,
+    late: u64,
+}
+
+/// How records look.
+fn form(config: &Config) -> Form<'_> {
+    let stream = &config.stream;
+    let (partitions, max_bytes) = (stream.partitions.get(), stream.max_record_bytes);
+    Form { format: stream.format, key: &stream.key, partitions, max_bytes }
 }
 
 impl Pending {

@@ -42,7 +42,9 @@ impl Segment {
     pub(crate) fn of_record(record: &Record, rows: &RecordBatch) -> Result<Self, ArrowError> {
         let own_times = rows.column_by_name(INGESTED_AT).map(time_range);
         let times = own_times.map_or(Some((record.timestamp_micros, record.timestamp_micros)), |range| range);
-        let batch = if own_times.is_some() { rows.clone() } else { with_ingested_at(rows, record.timestamp_micros)? };
+        // Rows that say what became of rejects have no time: they must not expire before what they speak of.
+        let own = Some(record.timestamp_micros).filter(|_| !record.header.resolves);
+        let batch = if own_times.is_some() { rows.clone() } else { with_ingested_at(rows, own)? };
         Ok(Self {
             at: record.at,
             first: record.offset,
@@ -146,11 +148,15 @@ pub(crate) fn time_range(column: &ArrayRef) -> Option<(i64, i64)> {
     Some((arrow::compute::min(times)?, arrow::compute::max(times)?))
 }
 
-fn with_ingested_at(rows: &RecordBatch, timestamp_micros: i64) -> Result<RecordBatch, ArrowError> {
-    let times = TimestampMicrosecondArray::from_value(timestamp_micros, rows.num_rows()).with_timezone("UTC");
+fn with_ingested_at(rows: &RecordBatch, timestamp_micros: Option<i64>) -> Result<RecordBatch, ArrowError> {
+    let times = match timestamp_micros {
+        Some(micros) => TimestampMicrosecondArray::from_value(micros, rows.num_rows()),
+        None => TimestampMicrosecondArray::new_null(rows.num_rows()),
+    };
+    let times = times.with_timezone("UTC");
     let mut fields: Vec<Arc<Field>> = rows.schema_ref().fields().iter().cloned().collect();
     let mut columns = rows.columns().to_vec();
-    fields.push(Arc::new(Field::new(INGESTED_AT, time_type(), false)));
+    fields.push(Arc::new(Field::new(INGESTED_AT, time_type(), timestamp_micros.is_none())));
     columns.push(Arc::new(times));
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
@@ -182,6 +188,7 @@ pub(crate) mod tests {
             event_time_micros: None,
             rules_hash: String::new(),
             schema: None,
+            resolves: false,
         }
     }
 

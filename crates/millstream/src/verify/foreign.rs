@@ -13,6 +13,7 @@ use crate::chain::chain;
 use crate::durable::Durable;
 use crate::pipeline::PipelineError;
 use crate::stream::{Record, Value};
+use millstream_core::record::{FILE, ROW};
 
 /// Bytes of records that are asked for at once.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
@@ -89,7 +90,7 @@ async fn note(
     topic: Topic,
     found: &mut BTreeMap<String, Found>,
 ) -> Result<(), datafusion::error::DataFusionError> {
-    stream_of_rows(table, |batch| {
+    stream_of_rows(table, &[FILE, ROW], |batch| {
         each_row(batch, |file, row| {
             if !found.contains_key(file) {
                 found.insert(file.to_owned(), Found::default());

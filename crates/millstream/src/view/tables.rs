@@ -8,7 +8,7 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::Column;
+use datafusion::common::{Column, JoinType};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast as cast_expr, lit};
@@ -16,7 +16,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use millstream_core::config::Config;
 use millstream_core::ids::Topic;
-use millstream_core::record::{FILE, INGESTED_AT, ROW};
+use millstream_core::record::{FILE, INGESTED_AT, RESOLVED, RESOLVED_AT, ROW};
 
 use super::provider::SegmentTable;
 use crate::archive::{ArchivedTable, PARTITION_COLUMN};
@@ -36,7 +36,7 @@ pub(super) fn register(context: &SessionContext, snapshot: &Snapshot, config: &C
     context.register_table("archive", rows.archive())?;
     context.register_table("unarchived", Arc::clone(&rows.open))?;
     context.register_table("events", rows.union()?)?;
-    context.register_table("rejects", rejects.union()?)?;
+    context.register_table("rejects", without_resolved(rejects.union()?)?)?;
     Ok(())
 }
 
@@ -86,6 +86,28 @@ impl Sides {
         let plan = LogicalPlanBuilder::from(archive).union(open)?.build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
+}
+
+/// The rejects of which nothing is said yet, without the words on the others. Both come from one snapshot.
+fn without_resolved(rejects: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let schema = rejects.schema();
+    if schema.index_of(RESOLVED).is_err() {
+        return Ok(rejects);
+    }
+    let scan = || LogicalPlanBuilder::scan("rejects", provider_as_source(Arc::clone(&rejects)), None);
+    let words = scan()?
+        .filter(named(RESOLVED).is_not_null())?
+        .project([named(FILE), named(ROW)])?
+        .alias("resolved")?
+        .build()?;
+    let kept = schema.fields().iter().filter(|field| ![RESOLVED, RESOLVED_AT].contains(&field.name().as_str()));
+    let kept: Vec<Expr> = kept.map(|field| named(field.name())).collect();
+    let rows = scan()?.filter(named(RESOLVED).is_null())?.project(kept)?.build()?;
+    let keys = [FILE, ROW];
+    let left = keys.map(|name| Column::new(Some("rejects"), name)).to_vec();
+    let right = keys.map(|name| Column::new(Some("resolved"), name)).to_vec();
+    let plan = LogicalPlanBuilder::from(rows).join(words, JoinType::LeftAnti, (left, right), None)?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 /// A column of the archive as the union has it; null when the version does not have it yet.

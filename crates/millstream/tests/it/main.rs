@@ -10,6 +10,7 @@ mod http;
 mod init;
 mod mistakes;
 mod program;
+mod redrive;
 mod retry;
 mod source;
 mod stop;

@@ -58,8 +58,12 @@ pub(crate) fn json_of(host: &str, path: &str) -> Option<Value> {
 
 /// `POST /api/sql`.
 pub(crate) fn sql(run: &Run, sql: &str) -> Answer {
-    let body = serde_json::json!({ "sql": sql }).to_string();
-    request(run, "POST", "/api/sql", &[("Host", run.host()), ("Content-Type", "application/json")], &body)
+    post(run, "/api/sql", &serde_json::json!({ "sql": sql }))
+}
+
+/// `POST` with a body of JSON.
+pub(crate) fn post(run: &Run, path: &str, body: &Value) -> Answer {
+    request(run, "POST", path, &[("Host", run.host()), ("Content-Type", "application/json")], &body.to_string())
 }
 
 /// A request with exactly these headers, and those for the length of the body.

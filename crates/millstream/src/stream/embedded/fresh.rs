@@ -115,6 +115,7 @@ mod tests {
             event_time_micros: None,
             rules_hash: String::new(),
             schema: None,
+            resolves: false,
         };
         let value = Value::Batch(RecordBatch::try_from_iter([("n", column)]).unwrap());
         (Record { at: AT, offset: Offset(offset), timestamp_micros: 0, header, value }, 10)

@@ -294,6 +294,7 @@ impl ForeignCleaner {
                 event_time_micros: times,
                 rules_hash: self.rules_hash.clone(),
                 schema: None,
+                resolves: false,
             };
             let timestamp_micros = run.times.first().copied().unwrap_or_default();
             let value = Value::Rows { batch, offsets, end, tally };

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, UInt32Array, new_null_array,
+    StringBuilder, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use arrow::error::ArrowError;
 use millstream_core::config::Format;
 use millstream_core::record::json::{self, JsonRow};
-use millstream_core::record::{Encoder, FILE, ROW, RecordError, encode_schema, partition};
+use millstream_core::record::{Encoder, FILE, RESOLVED, RESOLVED_AT, ROW, RecordError, encode_schema, partition};
 
 use crate::table::segment::{plain, time_range};
 
 /// Rule name of a row that fits no record.
-const TOO_LARGE: &str = "record:too_large";
+pub(crate) const TOO_LARGE: &str = "record:too_large";
 
 /// Rows of one record.
 #[derive(Debug)]
@@ -109,6 +109,51 @@ pub(crate) fn reject_records(
         parts.records.extend(records(&bare, u64::MAX)?.records);
     }
     Ok((parts, by_rule))
+}
+
+/// What became of a row that was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// It passed, and is delivered.
+    Delivered,
+    /// It passed, and repeats a row that was delivered.
+    Duplicate,
+    /// The filter left it out.
+    Filtered,
+}
+
+impl Resolution {
+    /// As the column [`RESOLVED`] has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Duplicate => "duplicate",
+            Self::Filtered => "filtered",
+        }
+    }
+}
+
+/// The records that say what became of rejects: of rows with these numbers in the file, ascending.
+pub(crate) fn resolution_records(
+    resolved: &[(u64, Resolution)],
+    file: &str,
+    at_micros: i64,
+    form: Form<'_>,
+) -> Result<Parts, RecordError> {
+    let numbers = resolved.iter().map(|(row, _)| i64::try_from(*row).unwrap_or(i64::MAX));
+    let names = StringArray::from_iter_values(resolved.iter().map(|(_, resolution)| resolution.name()));
+    let times = TimestampMicrosecondArray::from_value(at_micros, resolved.len()).with_timezone("UTC");
+    let columns: [(&str, ArrayRef); 3] = [
+        (ROW, Arc::new(Int64Array::from_iter_values(numbers))),
+        (RESOLVED, Arc::new(names)),
+        (RESOLVED_AT, Arc::new(times)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).and_then(|rows| with_file(&rows, file));
+    let batch = batch.map_err(RecordError::Encode)?;
+    match form.format {
+        Format::Arrow => arrow_parts(&batch, None, None, form.max_bytes, &mut Encoder::default()),
+        Format::Json => json_parts(&batch, None, Form { key: &[], ..form }),
+    }
 }
 
 /// Batches as records.
