@@ -67,6 +67,7 @@ def python(*arguments: str) -> list[str]:
 
 DASHBOARD = ROOT / "dashboard"
 UNITS = python("-m", "unittest", "discover", "--start-directory", "tests", "--pattern", "test_*.py")
+REDRIVE = python("tests/redrive_test.py")
 KAFKA_KILL = python("tests/kill_test.py", "--log", "kafka")
 KAFKA_FAULTS = python("tests/kafka_faults_test.py")
 SPARK_KILL = python("tests/kill_test.py", "--engine", "spark")
@@ -96,6 +97,8 @@ TEST = [
     Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
     Step("s3", "source and archive in a bucket whose server fails", python("tests/s3_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),
+    Step("redrive", "rejects redriven by processes that are killed", [*REDRIVE, "--rounds", "8", "--seconds", "40"], own_counts),
+    Step("kafka-redrive", "the same over Kafka", [*REDRIVE, "--log", "kafka", "--rounds", "2"], own_counts),
     Step("kafka-readers", "other programs read the topics meanwhile", python("tests/kafka_consumer_test.py"), unittest_counts),
     Step("kafka-publishers", "publishers that share files", python("tests/kafka_publishers_test.py"), unittest_counts),
     Step("kafka-foreign", "a topic that another program writes", python("tests/kafka_foreign_test.py"), unittest_counts),
@@ -131,6 +134,9 @@ def torture(rounds: int) -> list[Step]:
     few = str(max(1, rounds // 4))
     embedded = python("tests/kill_test.py", "--rounds", str(rounds))
     steps = [Step("embedded", "the log in the program", embedded, own_counts)]
+    redrive = [*REDRIVE, "--rounds", str(rounds)]
+    steps.append(Step("redrive", "rejects redriven", redrive, own_counts))
+    steps.append(Step("kafka-redrive", "rejects redriven, over Kafka", [*REDRIVE, "--log", "kafka", "--rounds", few], own_counts))
     in_bucket = python("tests/kill_test.py", "--store", "s3", "--rounds", few)
     steps.append(Step("s3", "files in a bucket, calls to it fail", in_bucket, own_counts))
     hostile = python("tests/hostile_test.py", "--seeds", "20", "Hostile.test_generated_files")
