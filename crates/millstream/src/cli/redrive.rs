@@ -93,16 +93,21 @@ where
     let _data_dir = DataDir::open(&config)?;
     let runtime = server_runtime()?;
     let (sender, stop) = stop_channel();
+    // Held until the run has ended: one that is gone would have it aborted, and what was published would be archived by the next start only.
+    let sender = Arc::new(sender);
+    let hand = Arc::clone(&sender);
     let answer = Arc::new(Mutex::new(None));
     let given = Arc::clone(&answer);
     let started = |running: Running| {
         runtime.spawn(async move {
             let worked = work(running).await;
             *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(worked);
-            sender.raise(Phase::Drain);
+            hand.raise(Phase::Drain);
         });
     };
-    pipeline::run(Arc::new(config), Role::Run, Until::Asked, stop, started)?;
+    let ran = pipeline::run(Arc::new(config), Role::Run, Until::Asked, stop, started);
+    drop(sender);
+    ran?;
     let worked = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
     let worked = worked.unwrap_or(Err(RedriveError::Ending));
     worked.map_err(|error| match error {
