@@ -177,7 +177,13 @@ http = "127.0.0.1:0"
             code = run.wait(END_SECONDS if failpoint else 0.1 + seconds)
         else:
             run = self.run("run", failpoint=failpoint)
-            address(self.folder, run)
+            try:
+                address(self.folder, run)
+            except Failure:
+                # What the process before it had left to do may lead to the fail-point, too.
+                if run.process.poll() is not None and was_killed(run.process.returncode):
+                    return f"{failpoint} at the start"
+                raise
             asked = self.run("redrive", name="asked")
             if failpoint:
                 wait_until(lambda: run.process.poll() is not None or asked.process.poll() is not None, END_SECONDS, "redriven or dead")
