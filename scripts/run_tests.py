@@ -93,7 +93,7 @@ TEST = [
     Step("upkeep", "the archive looks after itself", python("tests/upkeep_test.py"), unittest_counts),
     Step("disk", "disks that fill up", python("tests/disk_test.py"), unittest_counts, only_on="linux"),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
-    Step("browser-rejects", "rules changed and files read again in a browser", python("tests/rejects_test.py"), unittest_counts),
+    Step("browser-rejects", "rules changed, rows redriven, files read again in a browser", python("tests/rejects_test.py"), unittest_counts),
     Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
     Step("s3", "source and archive in a bucket whose server fails", python("tests/s3_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),

@@ -1,4 +1,7 @@
-"""What is done about what went wrong, in a browser: `dashboard/e2e/rejects.mjs` changes a rule, and has a quarantined file read again."""
+"""What is done about what went wrong, in a browser: `dashboard/e2e/rejects.mjs` changes a rule, redrives, and has a quarantined file read again.
+
+What a redrive left is read by the independent reader: each delivered row is in the archive once, those of the changed rule among them.
+"""
 
 import json
 import shutil
@@ -8,8 +11,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import duckdb
 from browser import look
-from program import EXAMPLE, adapt, address, binary, get_json, start, tail, wait_until
+from program import DATA_DIR, EXAMPLE, adapt, address, binary, get_json, query, start, tail, wait_until
+from reader.delta import read_table
 
 SETTINGS = {"source.pace": '"max"', "stream.batch_rows": "4000", "archive.commit_interval": '"1s"', "server.http": '"127.0.0.1:0"'}
 RULE = "fare"
@@ -59,6 +64,15 @@ class RejectsInABrowser(unittest.TestCase):
         self.assertEqual((rule["action"], rule["rows"] > 0), ("clamp", True), f"{rule}\nkept: {self.folder}")
         shutil.rmtree(self.folder)
 
+    def test_a_changed_rule_delivers_what_it_rejected(self):
+        self.run_program()
+        self.look("redrive", str(self.pipeline), RULE)
+        wait_until(self.archived, 60, "everything to be archived")
+        total = get_json(self.url, "/api/ledger")["total"]
+        self.stop()
+        self.compare(total)
+        shutil.rmtree(self.folder)
+
     def test_a_quarantined_file_is_read_again_once_it_is_whole(self):
         whole, broken = self.folder / "whole.parquet", self.data / "zz-broken.parquet"
         shutil.move(sorted(self.data.glob("*2020-11*.parquet"))[0], whole)
@@ -67,6 +81,20 @@ class RejectsInABrowser(unittest.TestCase):
         self.look("retry", str(broken), str(whole))
         self.stop()
         shutil.rmtree(self.folder)
+
+    def archived(self) -> bool:
+        [[waiting]] = query(self.url, "SELECT count(*) FROM unarchived")
+        return waiting == 0
+
+    def compare(self, total: dict) -> None:
+        rows = read_table(self.folder / DATA_DIR / "archive" / "rows").rows
+        with duckdb.connect() as database:
+            database.register("archived", rows)
+            found = database.sql("SELECT count(*), count(DISTINCT (_file, _row)), count(*) FILTER (fare_amount < 0) FROM archived")
+            [(count, distinct, redriven)] = found.fetchall()
+        kept = f"kept: {self.folder}"
+        self.assertEqual((count, distinct), (total["delivered"], total["delivered"]), kept)
+        self.assertGreater(redriven, 0, f"no row of the changed rule is in the archive; {kept}")
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ pub struct RuleInfo {
     pub check: String,
     /// `reject`, `nullify`, `clamp`, `warn` or `fail`.
     pub action: String,
-    /// As the pipeline file has it, on one line; none where it has no such rule any more.
+    /// As the pipeline file has it now, on one line; none where it has no such rule any more, or is no TOML.
     pub toml: Option<String>,
     /// What is behind the `=` of that line.
     pub written: Option<Value>,

@@ -87,7 +87,7 @@ export interface RuleInfo {
   column: string | null;
   check: string;
   action: "reject" | "nullify" | "clamp" | "warn" | "fail";
-  /** As the pipeline file has it, on one line; null where it has no such rule any more. */
+  /** As the pipeline file has it now, on one line; null where it has no such rule any more, or is no TOML. */
   toml: string | null;
   /** What is behind the `=` of that line. */
   written: unknown;

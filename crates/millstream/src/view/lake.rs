@@ -76,9 +76,10 @@ impl Queries {
         self.bounded(sql, work).await
     }
 
-    /// The rules of the pipeline file.
+    /// The rules that rows go by, with what the pipeline file says of them now: it may have been changed for a redrive.
     pub(crate) fn rules(&self) -> Vec<RuleInfo> {
-        let mut written = written_rules(&self.config.text);
+        let text = std::fs::read_to_string(&self.config.file);
+        let mut written = text.map(|text| written_rules(&text)).unwrap_or_default();
         let info = |rule: &Rule| {
             let at = written.iter().position(|written| written.name == rule.name);
             RuleInfo::new(rule, at.map(|at| written.swap_remove(at)))
