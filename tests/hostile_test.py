@@ -42,7 +42,7 @@ READER_SECONDS = 20
 READERS = 4
 DRIFT = re.compile(r"clean\.drift|cannot become|differs from")
 """Reasons that lie in the files that were read before, not in the file."""
-NAMED = re.compile(r"`limits\.|type \w+|encrypted|has no name|would both become|does not take|tables use themselves|utf8")
+NAMED = re.compile(r"`limits\.|type \w+|LogicalType|encrypted|has no name|would both become|does not take|tables use themselves|utf8")
 """Reasons that name a limit or a feature, or a text that is no UTF-8."""
 HARMLESS = ["lie-length", "lie-page"]
 """What they lie about is not needed to read them."""
