@@ -51,6 +51,7 @@ EACH = {
     "case": ("decimal(12,3)", "CASE WHEN small > 3 THEN amount WHEN flag THEN 0.005 END"),
     "case of": ("string", "CASE small WHEN 1 THEN 'one' WHEN 2 THEN 'two' ELSE text END"),
     "cast": ("int64", "CAST(text AS bigint)"),
+    "cast that rounds": ("float64", "CAST(CAST(number AS real) AS double) + CAST(CAST(CAST(number AS int) AS real) AS double)"),
     "cast to time": ("timestamp", "CAST(text AS timestamp)"),
     "cast from time": ("date", "CAST(at AS date)"),
     "cast to text": ("string", "CAST(amount AS varchar) || CAST(flag AS varchar) || CAST(small AS varchar)"),

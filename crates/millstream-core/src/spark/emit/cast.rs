@@ -19,6 +19,9 @@ pub(super) fn cast(sql: &str, from: Option<ColumnType>, to: ColumnType) -> Strin
         (Some(C::Decimal { precision, scale }), C::Float32) => {
             format!("CAST({} AS FLOAT)", decimal_to_float(sql, precision, scale))
         }
+        // Spark takes integer to FLOAT to DOUBLE for integer to DOUBLE, and does not round in between. What is no widening is left alone.
+        (Some(C::Int32), C::Float32) => format!("CAST(CAST({sql} AS DOUBLE) AS FLOAT)"),
+        (Some(C::Int64), C::Float32) => format!("CAST(CAST({sql} AS STRING) AS FLOAT)"),
         // Spark takes bytes for text as they are.
         (Some(C::Binary), C::Text) => format!("try_validate_utf8(CAST({sql} AS STRING))"),
         (Some(C::Text), C::Binary) | (Some(C::Timestamp), C::Date) | (_, C::Text) => format!("CAST({sql} AS {name})"),

@@ -100,6 +100,8 @@ fn casts_that_spark_does_differently_are_mended() {
     assert_eq!(converted("binary", "string"), "try_validate_utf8(CAST(x AS STRING))");
     assert_eq!(converted("decimal(9,2)", "string"), "CAST(x AS STRING)");
     assert_eq!(converted("int64", "int8"), "try_cast(x AS TINYINT)");
+    assert_eq!(converted("int32", "float32"), "CAST(CAST(x AS DOUBLE) AS FLOAT)");
+    assert_eq!(converted("int64", "float32"), "CAST(CAST(x AS STRING) AS FLOAT)");
 }
 
 #[test]
