@@ -2,7 +2,7 @@
 //! two apart.
 //!
 //! librdkafka tells the ids with `DescribeTopics`; rdkafka binds that call and does not wrap it. This crate is that one call, and
-//! the only place of the workspace with `unsafe`.
+//! one of two places of the workspace with `unsafe` (the other is `malloc-bounds`).
 
 use std::ffi::{CString, c_char};
 use std::ptr::NonNull;

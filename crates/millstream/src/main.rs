@@ -30,5 +30,9 @@ mod verify;
 mod view;
 
 fn main() -> std::process::ExitCode {
+    // Who sets one of these wants another way.
+    if environment::variables("MALLOC_").is_empty() && environment::variable("GLIBC_TUNABLES").is_none() {
+        malloc_bounds::set();
+    }
     cli::main()
 }

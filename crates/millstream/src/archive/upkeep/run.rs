@@ -27,7 +27,7 @@ const LONGEST_ROUND: Duration = Duration::from_hours(1);
 /// The real-time table has more than this part of its limit waiting for the archive: the pipeline is busy.
 const BUSY_PART: u64 = 8;
 
-/// So many small files are put together however busy it is.
+/// So many small files are put together however busy it is, and before a run ends by itself. Fewer are left to the next run.
 const MANY_FILES: u64 = 500;
 
 /// How long nothing is tried after something failed.
@@ -79,7 +79,7 @@ impl Keeper {
                 if stop.is(Phase::Drain) {
                     return Ok(());
                 }
-                if let Err(error) = self.keep(table, done, &stop).await {
+                if let Err(error) = self.keep(table, done, is_last, &stop).await {
                     self.tell(table, done, &error);
                     rest = REST_AFTER_FAILURE;
                 }
@@ -97,8 +97,14 @@ impl Keeper {
     }
 
     /// Does what is due for a table: each step by itself, and first what makes room. What keeps one from being done (a full disk, a
-    /// file that cannot be read) keeps no other. Tells the first error.
-    async fn keep(&self, table: &ArchiveTable, done: &mut Done, stop: &StopToken) -> Result<(), ArchiveError> {
+    /// file that cannot be read) keeps no other. Nobody waits for more than that when it `is_last`. Tells the first error.
+    async fn keep(
+        &self,
+        table: &ArchiveTable,
+        done: &mut Done,
+        is_last: bool,
+        stop: &StopToken,
+    ) -> Result<(), ArchiveError> {
         let Some(mut archived) = self.archived(table) else { return Ok(()) };
         if is_due(done.followed, (table.upkeep.history / 4).clamp(SHORTEST_ROUND, LONGEST_INTERVAL)) {
             // Others may have replaced files: a version that is older than the history cannot be read any more.
@@ -116,7 +122,7 @@ impl Keeper {
             self.vacuum(table, done).await,
             self.set_properties(table, done).await,
             self.expire(table, done, stop).await,
-            self.compact(table, done, &archived, stop).await,
+            self.compact(table, done, &archived, is_last, stop).await,
             self.checkpoint(table, done, &archived).await,
         ];
         steps.into_iter().collect::<Result<(), _>>()?;
@@ -162,6 +168,7 @@ impl Keeper {
         table: &ArchiveTable,
         done: &mut Done,
         archived: &ArchivedTable,
+        is_last: bool,
         stop: &StopToken,
     ) -> Result<(), ArchiveError> {
         if done.planned == Some(archived.version) {
@@ -175,8 +182,9 @@ impl Keeper {
             done.planned = Some(archived.version);
             return Ok(());
         }
-        // Rows come first, unless files pile up meanwhile.
-        if small < MANY_FILES && self.live.bytes_not_archived() > self.live.limits().bytes / BUSY_PART {
+        // Rows come first, unless files pile up meanwhile, and a run whose rows are archived is done.
+        let is_busy = self.live.bytes_not_archived() > self.live.limits().bytes / BUSY_PART;
+        if small < MANY_FILES && (is_busy || is_last) {
             return Ok(());
         }
         let (board, name) = (Arc::clone(&self.board), folder_name(table));
