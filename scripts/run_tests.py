@@ -91,6 +91,7 @@ TEST = [
     Step("sync", "appends are on disk before they are acknowledged", python("tests/sync_test.py"), unittest_counts, only_on="linux"),
     Step("queries", "each row once in every query", python("tests/queries_test.py"), unittest_counts),
     Step("upkeep", "the archive looks after itself", python("tests/upkeep_test.py"), unittest_counts),
+    Step("dedup", "more keys than memory holds, and kills", python("tests/dedup_test.py"), unittest_counts),
     Step("disk", "disks that fill up", python("tests/disk_test.py"), unittest_counts, only_on="linux"),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("browser-rejects", "rules changed, rows redriven, files read again in a browser", python("tests/rejects_test.py"), unittest_counts),

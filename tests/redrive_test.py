@@ -29,6 +29,8 @@ from reader import Inconsistent, read_archive
 
 END_SECONDS = 120
 FAILPOINTS = [
+    "dedup.restored",
+    "dedup.spilled",
     "redrive.before_append",
     "redrive.appended",
     "append.before",

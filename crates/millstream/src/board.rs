@@ -178,7 +178,6 @@ impl Board {
             inner.books = books(recovered, pending, &archive);
             inner.read.start(inner.books.rows_read());
             inner.versions = versions.into();
-            inner.dedup_keys = recovered.dedup.len() as u64;
             inner.state = PipelineState::Running;
         });
         // A second call would change nothing: a board is connected once.
@@ -228,6 +227,11 @@ impl Board {
             inner.messages.push_front(Message { at: rfc3339(now_micros()), level, text });
             inner.messages.truncate(MESSAGES);
         });
+    }
+
+    /// Dedup has taken in what it kept.
+    pub(crate) fn dedup_restored(&self, keys: u64) {
+        self.update(|inner| inner.dedup_keys = keys);
     }
 
     /// An append is durable.

@@ -15,6 +15,9 @@ pub(crate) const ARCHIVE_RESERVE_BYTES: u64 = 16 << 20;
 /// Room without which nothing is removed from the embedded log, either: removing writes, too.
 pub(crate) const TRIM_RESERVE_BYTES: u64 = 4 << 20;
 
+/// Room that keys of dedup leave free, which a start makes anew: less than appends do, so that the log waits for room before dedup does.
+pub(crate) const SCRATCH_RESERVE_BYTES: u64 = 16 << 20;
+
 /// What the system says when a disk or a quota is full: `ENOSPC`, and `EDQUOT` of Linux and of macOS.
 const CODES: [i32; 3] = [28, 122, 69];
 
@@ -47,6 +50,18 @@ pub(crate) fn check(path: &Path, needed: u64) -> Result<(), Full> {
         Some(free) if free < needed => Err(Full::Room { path: path.to_owned(), free, needed }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What is full, where an error tells it.
+pub(crate) fn full_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Full> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(full) = error.downcast_ref() {
+            return Some(full);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Whether the cause of an error is that a disk is full.

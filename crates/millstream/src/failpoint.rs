@@ -5,6 +5,8 @@ pub(crate) const NAMES: &[&str] = &[
     "embedded.created",
     "kafka.fenced",
     "kafka.moving",
+    "dedup.restored",
+    "dedup.spilled",
     "append.before",
     "kafka.sent",
     "append.after",

@@ -7,6 +7,7 @@ mod clean;
 mod cli;
 mod clock;
 mod data_dir;
+mod dedup;
 mod disk;
 mod durable;
 mod environment;

@@ -148,7 +148,8 @@ pub(crate) enum PipelineError {
 pub(crate) struct Shares {
     table: u64,
     queries: usize,
-    dedup: u64,
+    /// Keys of dedup: the table of those claimed last, filters and indexes of the others.
+    pub(crate) dedup: u64,
     spools: u64,
     /// Rows on their way from the publisher to the receiver.
     pub(crate) handed: u64,

@@ -5,10 +5,10 @@ pub(crate) mod rules;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_core::config::Config;
-use millstream_core::dedup::Deduplicator;
+use millstream_core::dedup::{Deduplicator, KeptKeys};
 use millstream_core::ids::StreamId;
 use millstream_core::plan::KnownSchema;
 use millstream_core::record::Encoder;
@@ -20,6 +20,9 @@ use crate::board::Board;
 use crate::chain::chain;
 use crate::clean::Cleaner;
 use crate::clock::pause;
+use crate::dedup::deduplicator;
+use crate::disk;
+use crate::failpoint;
 use crate::pipeline::{PipelineError, Until};
 use crate::redrive::asks::Asks;
 use crate::source::find::Finder;
@@ -38,6 +41,12 @@ const FILES_AHEAD: usize = 256;
 
 /// Pieces of work that the planner may be ahead of the publisher.
 const WORK_AHEAD: usize = 32;
+
+/// Pieces of what dedup kept that the log may be ahead of dedup.
+const KEPT_AHEAD: usize = 32;
+
+/// Between two words of how far dedup is with what it kept.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shortest and longest pause before the publisher begins anew.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -96,19 +105,15 @@ impl Publishing {
         let mut losses = 0;
         loop {
             let before = self.board.appends();
-            let interrupted = match self.once(recovered, &published, &stop, &tasks).await {
-                Err(TaskError::Publish(PublishError::Append(interrupted))) if interrupted.source.is_passing() => {
-                    interrupted
-                }
+            let lost = match self.once(recovered, &published, &stop, &tasks).await {
+                Err(TaskError::Publish(error)) if is_passing(&error) => error,
                 ended => return ended,
             };
             losses = if self.board.appends() > before { 1 } else { losses + 1 };
-            warn!(
-                error = chain(&*interrupted),
-                losses, "an append was lost; publishing begins anew from what is durable"
-            );
-            let full = if let LogError::Full(full) = &interrupted.source { Some(full.to_string()) } else { None };
-            if let Some(full) = &full {
+            warn!(error = chain(&lost), losses, "publishing begins anew from what is durable");
+            let full = disk::full_of(&lost);
+            // Told once, however often it is found still full.
+            if let Some(full) = full.filter(|_| losses == 1) {
                 self.board.message_error(format!("{full}. No row is published until then, and none is lost"));
             }
             let again = tokio::select! {
@@ -116,13 +121,15 @@ impl Publishing {
                     published.send_replace(true);
                     return Ok(());
                 }
-                again = self.recover(losses) => again?,
+                again = self.recover(losses, full.is_some()) => again?,
             };
-            if full.is_some() {
+            if full.is_some() && losses == 1 {
                 info!("there is room on the disk of the log again");
                 self.board.message_info("there is room on the disk of the log again: publishing goes on".to_owned());
             }
-            if let Some(applied) = interrupted.landed(&again) {
+            if let PublishError::Append(interrupted) = &lost
+                && let Some(applied) = interrupted.landed(&again)
+            {
                 info!("the append had landed");
                 self.board.applied(applied);
             }
@@ -130,11 +137,14 @@ impl Publishing {
         }
     }
 
-    /// Takes its place on the log again, as often as it needs.
-    async fn recover(&self, losses: u32) -> Result<Recovered, LogError> {
+    /// Takes its place on the log again, as often as it needs; behind a full disk, once there is room.
+    async fn recover(&self, losses: u32, was_full: bool) -> Result<Recovered, LogError> {
         let mut tries = losses;
         loop {
             tokio::time::sleep(pause(PAUSES, tries)).await;
+            if was_full && disk::check(&self.config.pipeline.data_dir, disk::LOG_RESERVE_BYTES).is_err() {
+                continue;
+            }
             match self.log.recover().await {
                 Err(error) if error.is_passing() => {
                     warn!(error = chain(&error), "the log cannot be read yet; trying again");
@@ -156,7 +166,14 @@ impl Publishing {
         let guard = Guard::of(&self.config);
         let rules = Arc::new(Rules::of(&self.config, &recovered).map_err(TaskError::Start)?);
         let planner = self.planner(&recovered, Arc::clone(&rules), Arc::clone(&guard)).map_err(TaskError::Start)?;
-        let dedup = dedup(&self.config, &recovered, self.dedup_bytes).map_err(TaskError::Start)?;
+        let mut told_to_stop = stop.clone();
+        let dedup = tokio::select! {
+            () = told_to_stop.reached(Phase::Drain) => {
+                published.send_replace(true);
+                return Ok(());
+            }
+            dedup = self.dedup(recovered.publisher.dedup_high_micros) => dedup?,
+        };
         let (requests, accepting) = mpsc::channel(1);
         let (files, accepted) = mpsc::channel(FILES_AHEAD);
         let (work, working) = mpsc::channel(WORK_AHEAD);
@@ -217,6 +234,53 @@ impl Publishing {
         Ok(())
     }
 
+    /// Dedup as it is on the log, which is asked as often as it needs; none where it is not wanted. Cancel safe.
+    async fn dedup(&self, high_micros: Option<i64>) -> Result<Option<Deduplicator>, TaskError> {
+        let Some(spec) = &self.config.clean.dedup else { return Ok(None) };
+        let event_time = self.config.source.event_time.as_deref();
+        let mut tries = 0;
+        loop {
+            let mut dedup = deduplicator(spec, event_time, self.dedup_bytes, &self.config.pipeline.data_dir);
+            dedup.restore_high(high_micros);
+            let (to, kept) = mpsc::channel(KEPT_AHEAD);
+            match tokio::join!(self.log.kept_keys(to), self.restored(dedup, kept)) {
+                (Err(error), _) if error.is_passing() => {
+                    warn!(error = chain(&error), "the log cannot be read yet; trying again");
+                }
+                (read, restored) => {
+                    read?;
+                    return Ok(Some(restored?));
+                }
+            }
+            tries += 1;
+            tokio::time::sleep(pause(PAUSES, tries)).await;
+        }
+    }
+
+    /// Takes in what dedup kept, piece by piece.
+    async fn restored(
+        &self,
+        mut dedup: Deduplicator,
+        mut kept: mpsc::Receiver<KeptKeys>,
+    ) -> Result<Deduplicator, PublishError> {
+        let mut told = Instant::now();
+        let mut is_long = false;
+        while let Some(piece) = kept.recv().await {
+            dedup.restore(&piece).map_err(PublishError::Restore)?;
+            if told.elapsed() >= TELL_INTERVAL {
+                (told, is_long) = (Instant::now(), true);
+                info!(keys = dedup.keys(), "dedup takes in its keys from the log");
+                self.board.dedup_restored(dedup.keys());
+            }
+        }
+        if is_long {
+            info!(keys = dedup.keys(), "dedup has taken in its keys");
+        }
+        self.board.dedup_restored(dedup.keys());
+        failpoint::hit("dedup.restored");
+        Ok(dedup)
+    }
+
     fn planner(&self, recovered: &Recovered, rules: Arc<Rules>, guard: Arc<Guard>) -> Result<Planner, PipelineError> {
         Ok(Planner {
             config: Arc::clone(&self.config),
@@ -230,6 +294,15 @@ impl Publishing {
     }
 }
 
+/// Whether publishing goes on by itself, from what is durable.
+fn is_passing(error: &PublishError) -> bool {
+    match error {
+        PublishError::Append(interrupted) => interrupted.source.is_passing(),
+        PublishError::Dedup { source, .. } | PublishError::Restore(source) => disk::is_full(source),
+        PublishError::Clean { .. } | PublishError::Record { .. } | PublishError::Arrange { .. } => false,
+    }
+}
+
 /// That the publisher is gone is told by the publisher.
 fn told(ended: Result<(), TaskError>) -> Result<(), TaskError> {
     ended.or_else(|error| if error.is_consequence() { Ok(()) } else { Err(error) })
@@ -239,14 +312,4 @@ fn known_schema(recovered: &Recovered) -> Result<KnownSchema, PipelineError> {
     let Some(value) = &recovered.publisher.known_schema else { return Ok(KnownSchema::default()) };
     serde_json::from_value(value.clone())
         .map_err(|error| PipelineError::Failed(format!("the columns kept in the log cannot be understood: {error}")))
-}
-
-fn dedup(config: &Config, recovered: &Recovered, limit_bytes: u64) -> Result<Option<Deduplicator>, PipelineError> {
-    let Some(spec) = &config.clean.dedup else { return Ok(None) };
-    let event_time = config.source.event_time.as_deref();
-    let mut dedup = Deduplicator::new(spec, event_time, usize::try_from(limit_bytes).unwrap_or(usize::MAX));
-    dedup
-        .restore(recovered.dedup.iter().copied(), recovered.publisher.dedup_high_micros)
-        .map_err(|error| PipelineError::Failed(chain(&error)))?;
-    Ok(Some(dedup))
 }

@@ -14,10 +14,11 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use millstream_core::dedup::KeyHash;
+use millstream_core::dedup::{Changes, KeptKeys};
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{FileProgress, Offsets, PublisherProgress, StartedRules};
 use millstream_core::record::{self, RecordError, RecordHeader};
+use tokio::sync::mpsc;
 
 use crate::table::Seqs;
 
@@ -184,9 +185,8 @@ pub(crate) struct Append {
     pub(crate) files: Vec<FileProgress>,
     /// Numbers that files had before they got the ones in `files`.
     pub(crate) given_up: Vec<u64>,
-    /// What dedup learned and forgot: the event time of each key that it holds now, none for one that it does not hold any
-    /// more.
-    pub(crate) dedup: BTreeMap<KeyHash, Option<i64>>,
+    /// What dedup learned and forgot.
+    pub(crate) dedup: Changes,
     /// Schemas by name that records refer to and that the log may not have yet.
     pub(crate) schemas: BTreeMap<String, Vec<u8>>,
 }
@@ -226,8 +226,6 @@ pub(crate) struct Recovered {
     pub(crate) publisher: PublisherProgress,
     /// Every file that was ever accepted, by sequence.
     pub(crate) files: Vec<FileProgress>,
-    /// Keys that dedup knows, with their event times.
-    pub(crate) dedup: Vec<(KeyHash, i64)>,
     /// Seq of the next record of each partition, of every publisher that the log knows.
     pub(crate) next_seqs: Seqs,
     /// Rules that files began with.
@@ -441,6 +439,9 @@ pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     /// What the publisher must know to go on. From here on no other process can append in its place; before, nobody was
     /// disturbed.
     async fn recover(&self) -> Result<Recovered, LogError>;
+
+    /// Sends what dedup kept, for one who has recovered and has appended nothing since. Ends early when nobody takes it.
+    async fn kept_keys(&self, to: mpsc::Sender<KeptKeys>) -> Result<(), LogError>;
 
     /// The records at or above `archived`.
     async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError>;

@@ -23,8 +23,9 @@ use serde::Serialize;
 
 use crate::chain::chain;
 use crate::clean::batch::BatchCleaner;
+use crate::dedup::deduplicator;
 use crate::durable::Durable;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, Shares};
 use crate::source::list::Listing;
 use crate::source::read::{self, Split};
 use crate::source::untrusted::Guard;
@@ -284,7 +285,8 @@ struct Again<'a> {
 impl<'a> Again<'a> {
     fn new(config: &'a Arc<Config>, listing: &'a Listing) -> Self {
         let event_time = config.source.event_time.as_deref();
-        let dedup = config.clean.dedup.as_ref().map(|spec| Deduplicator::new(spec, event_time, usize::MAX));
+        let (share, folder) = (Shares::of(config.limits.memory).dedup, &config.pipeline.data_dir);
+        let dedup = config.clean.dedup.as_ref().map(|spec| deduplicator(spec, event_time, share, folder));
         Self {
             config,
             listing,

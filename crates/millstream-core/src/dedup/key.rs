@@ -65,7 +65,7 @@ impl<'a> KeyColumns<'a> {
         for column in &self.0 {
             column.encode(row, buffer);
         }
-        xxh3_128(buffer).to_le_bytes()
+        KeyHash::of(xxh3_128(buffer))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, DataDirError, files, to_json};
 
 /// The newest format that this program knows.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// How a setting without a value is written.
 const NOT_SET: &str = "(not set)";
@@ -60,7 +60,7 @@ impl Format {
     }
 
     /// The same in the newest format, if it is of an older one. What has changed since: 2 has values of the embedded log in files
-    /// beside its database, which may be absent.
+    /// beside its database, which may be absent; 3 has keys of dedup in chunks, beside those that were kept one by one.
     pub(super) fn raised(&self) -> Option<Self> {
         (self.version < VERSION).then(|| Self { version: VERSION, ..self.clone() })
     }

@@ -110,9 +110,9 @@ fn a_newer_format_another_pipeline_and_a_damaged_file_are_refused() {
     let other = DataDir::open(&config(folder.path(), "name = \"flights\"", "")).unwrap_err();
     assert!(matches!(&other, DataDirError::OtherPipeline { found, .. } if found == "taxi"), "{other}");
     let format = ours.pipeline.data_dir.join("FORMAT");
-    std::fs::write(&format, "{\"format\": 3, \"of\": \"the future\"}").unwrap();
+    std::fs::write(&format, "{\"format\": 4, \"of\": \"the future\"}").unwrap();
     let newer = DataDir::open(&ours).unwrap_err();
-    assert!(matches!(newer, DataDirError::NewerFormat { found: 3, known: 2, .. }), "{newer}");
+    assert!(matches!(newer, DataDirError::NewerFormat { found: 4, known: 3, .. }), "{newer}");
     std::fs::write(&format, "{").unwrap();
     assert!(matches!(DataDir::open(&ours).unwrap_err(), DataDirError::Damaged { .. }));
 }

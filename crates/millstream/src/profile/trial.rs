@@ -179,7 +179,7 @@ impl<'c> Tasting<'c> {
         }
         let limit = usize::try_from(config.limits.memory / 100 * DEDUP_PERCENT).unwrap_or(usize::MAX);
         let event_time = config.source.event_time.as_deref();
-        let dedup = clean.dedup.as_ref().map(|dedup| Deduplicator::new(dedup, event_time, limit));
+        let dedup = clean.dedup.as_ref().map(|dedup| Deduplicator::new(dedup, event_time, limit, None));
         Self {
             config,
             clean,

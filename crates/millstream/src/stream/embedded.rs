@@ -1,9 +1,9 @@
 //! The embedded log: one process, one folder, `fjall` beneath. An append is one atomic batch that is fsynced before it
 //! returns.
 //!
-//! Keyspaces: `headers` and `values` by (topic, partition, offset), `state` (stream id, publisher, files, bounds) and
-//! `dedup`. Headers are apart from values so that recovery and trimming never read rows. Large appends have their values in
-//! files of their own: [`values`].
+//! Keyspaces: `headers` and `values` by (topic, partition, offset), `state` (stream id, publisher, files, bounds), `keys` (chunks of
+//! keys of dedup) and `dedup` (keys that earlier versions kept one by one, only read). Headers are apart from values so that recovery
+//! and trimming never read rows. Large appends have their values in files of their own: [`values`].
 
 mod fresh;
 mod values;
@@ -17,12 +17,12 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
-use millstream_core::dedup::KeyHash;
+use millstream_core::dedup::{ChunkId, Claim, ForgottenSlice, KeptKeys, KeyChunk};
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::progress::Offsets;
 use millstream_core::record::{RecordHeader, memory_of};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::fresh::Fresh;
@@ -47,6 +47,9 @@ const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 /// not written twice. The development build, which tests kill, does both with little data.
 const LARGE_BYTES: u64 = if cfg!(debug_assertions) { 16 * 1024 } else { 1024 * 1024 };
 
+/// Single keys that are given back at once.
+const SINGLE_KEYS: usize = 2048;
+
 /// How long an append waits at its end for a receiver that is behind. It would have to decode what could be handed to it; but a
 /// receiver that waits itself must not stop the publisher.
 const COURTESY: Duration = Duration::from_millis(500);
@@ -62,7 +65,8 @@ struct Inner {
     headers: Keyspace,
     values: Keyspace,
     state: Keyspace,
-    dedup: Keyspace,
+    keys: Keyspace,
+    single_keys: Keyspace,
     files: Values,
     fresh: Fresh,
     /// One append at a time.
@@ -123,7 +127,9 @@ impl EmbeddedLog {
 #[async_trait]
 impl Log for EmbeddedLog {
     async fn append(&self, append: Append) -> Result<Offsets, LogError> {
-        self.0.check_room(append.records.iter().map(|record| record.value.len() as u64).sum())?;
+        let values = append.records.iter().map(|record| record.value.len());
+        let keys = append.dedup.chunks.iter().map(|chunk| chunk.value.len());
+        self.0.check_room(values.chain(keys).map(|bytes| bytes as u64).sum())?;
         let inner = Arc::clone(&self.0);
         let ends = blocking(move || inner.append(append)).await?;
         // Whether the receiver comes in time changes nothing of what is durable.
@@ -141,6 +147,11 @@ impl Log for EmbeddedLog {
             inner.recover()
         })
         .await
+    }
+
+    async fn kept_keys(&self, to: mpsc::Sender<KeptKeys>) -> Result<(), LogError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.kept_keys(&to)).await
     }
 
     async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {
@@ -228,15 +239,16 @@ impl Inner {
             .open()
             .map_err(open)?;
         let small = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES / 2);
-        let values = || {
+        let large = || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size(MEMTABLE_BYTES)
                 .with_kv_separation(Some(KvSeparationOptions::default()))
         };
         let headers = database.keyspace("headers", small).map_err(open)?;
-        let values = database.keyspace("values", values).map_err(open)?;
+        let values = database.keyspace("values", large).map_err(open)?;
         let state = database.keyspace("state", small).map_err(open)?;
-        let dedup = database.keyspace("dedup", small).map_err(open)?;
+        let keys = database.keyspace("keys", large).map_err(open)?;
+        let single_keys = database.keyspace("dedup", small).map_err(open)?;
         let stream = stream_id(&database, &state, &name)?;
         let files =
             Values::open(folder.join("values")).map_err(|source| LogError::Create { folder: name.clone(), source })?;
@@ -247,7 +259,8 @@ impl Inner {
             headers,
             values,
             state,
-            dedup,
+            keys,
+            single_keys,
             files,
             fresh: Fresh::new(fresh_bytes),
             appending: Mutex::default(),
@@ -384,11 +397,11 @@ impl Inner {
         for file in &append.files {
             batch.insert(&self.state, file_key(file.sequence), to_json(file));
         }
-        for (key, event_time) in &append.dedup {
-            match event_time {
-                Some(time) => batch.insert(&self.dedup, key.as_slice(), time.to_le_bytes()),
-                None => batch.remove(&self.dedup, key.as_slice()),
-            }
+        for id in append.dedup.forgotten.into_iter().flat_map(ForgottenSlice::ids) {
+            batch.remove(&self.keys, id.to_bytes());
+        }
+        for KeyChunk { id, value } in append.dedup.chunks {
+            batch.insert(&self.keys, id.to_bytes(), value);
         }
         failpoint::hit("append.before");
         batch.commit().map_err(|source| LogError::Append { folder: self.folder.clone(), source })?;
@@ -435,16 +448,36 @@ impl Inner {
             let value = guard.value().map_err(self.read_error())?;
             recovered.files.push(serde_json::from_slice(&value).map_err(|_| self.damaged("the progress of a file"))?);
         }
-        for guard in self.dedup.iter() {
-            let (key, value) = guard.into_inner().map_err(self.read_error())?;
-            let key: KeyHash = key.as_ref().try_into().map_err(|_| self.damaged("a dedup key"))?;
-            let time = value.as_ref().try_into().map_err(|_| self.damaged("a dedup time"))?;
-            recovered.dedup.push((key, i64::from_le_bytes(time)));
-        }
         let PublisherId { index, .. } = PublisherId::ONLY;
         recovered.next_seqs = recovered.publisher.next_seq.iter().map(|(&at, &next)| ((at, index), next)).collect();
         recovered.rules = recovered.publisher.rules().cloned().collect();
         Ok(recovered)
+    }
+
+    fn kept_keys(&self, to: &mpsc::Sender<KeptKeys>) -> Result<(), LogError> {
+        let mut single = Vec::new();
+        for guard in self.single_keys.iter() {
+            let (key, time) = guard.into_inner().map_err(self.read_error())?;
+            if key.len() + time.len() != Claim::BYTES {
+                return Err(self.damaged("a dedup key"));
+            }
+            single.push(Claim::read(&[key.as_ref(), time.as_ref()].concat()));
+            if single.len() == SINGLE_KEYS && to.blocking_send(KeptKeys::Single(std::mem::take(&mut single))).is_err() {
+                return Ok(());
+            }
+        }
+        if !single.is_empty() && to.blocking_send(KeptKeys::Single(single)).is_err() {
+            return Ok(());
+        }
+        for guard in self.keys.iter() {
+            let (id, value) = guard.into_inner().map_err(self.read_error())?;
+            let id = id.as_ref().try_into().map_err(|_| self.damaged("the name of a chunk of dedup keys"))?;
+            let chunk = KeyChunk { id: ChunkId::from_bytes(id), value: value.to_vec() };
+            if to.blocking_send(KeptKeys::Chunk(chunk)).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {

@@ -23,12 +23,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use millstream_core::config::{Config, Kafka};
+use millstream_core::dedup::KeptKeys;
 use millstream_core::ids::{Offset, StreamId, TopicPartition};
 use millstream_core::progress::{Offsets, PublisherProgress};
 use millstream_core::record::RecordHeader;
 use rdkafka::Message;
 use rdkafka::admin::AdminOptions;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -38,7 +40,7 @@ pub(crate) use self::foreign::ForeignLog;
 pub(crate) use self::group::Membership;
 use self::health::Health;
 pub(crate) use self::health::Tell;
-use self::progress::Progress;
+use self::progress::{Progress, read_kept_keys};
 use self::read::SharedReader;
 pub(crate) use self::settings::MAX_PUBLISHERS;
 use self::settings::{CALL_TIMEOUT, Settings};
@@ -360,6 +362,12 @@ impl Log for KafkaLog {
             self.records_from(&ends).await?;
         }
         Ok(started.recovered)
+    }
+
+    async fn kept_keys(&self, to: mpsc::Sender<KeptKeys>) -> Result<(), LogError> {
+        let Some(id) = self.publisher.filter(|_| self.client.settings.has_dedup) else { return Ok(()) };
+        let client = Arc::clone(&self.client);
+        blocking(move || Ok(read_kept_keys(&client, id.index, &to)?)).await
     }
 
     async fn pending(&self, archived: &Offsets) -> Result<Vec<PendingRecord>, LogError> {

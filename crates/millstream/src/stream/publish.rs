@@ -14,7 +14,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
 use millstream_core::config::{Config, Format, Pace};
-use millstream_core::dedup::{DedupError, Deduplicator};
+use millstream_core::dedup::{Claimed, DedupError, Deduplicator};
 use millstream_core::ids::{StreamId, Topic, TopicPartition};
 use millstream_core::progress::{FilePhase, FileProgress, Outcomes, PublisherProgress};
 use millstream_core::record::{Encoder, RECORD_FORMAT, RecordError, RecordHeader, memory_of};
@@ -61,6 +61,9 @@ pub(crate) enum PublishError {
         /// Why.
         source: DedupError,
     },
+    /// What dedup kept cannot be taken in.
+    #[error("cannot take in the keys of dedup from the log")]
+    Restore(#[source] DedupError),
     /// A batch could not become records.
     #[error("`{file}`: {source}")]
     Record {
@@ -120,6 +123,7 @@ pub(crate) struct Publisher {
 struct Pending {
     append: Append,
     files: BTreeMap<u64, FileProgress>,
+    claimed: Claimed,
     bytes: u64,
     /// Memory of the rows that are handed on.
     handed_bytes: u64,
@@ -223,11 +227,12 @@ impl Publisher {
         reason = "the publisher joins its one append before the next and before it ends"
     )]
     fn append(&mut self, pending: &mut Pending) -> InFlight {
-        let Pending { mut append, files, replies, answered, .. } = std::mem::take(pending);
+        let Pending { mut append, files, claimed, replies, answered, .. } = std::mem::take(pending);
         append.publisher = Some(self.progress.clone());
         append.files = files.into_values().collect();
         let log = Arc::clone(&self.log);
-        let dedup_keys = self.dedup.as_ref().map_or(0, |dedup| dedup.len() as u64);
+        append.dedup = self.dedup.as_mut().map(|dedup| dedup.changes(claimed)).unwrap_or_default();
+        let dedup_keys = self.dedup.as_ref().map_or(0, Deduplicator::keys);
         let describe = |record: &NewRecord| AppliedRecord {
             at: record.at,
             seq: record.header.seq,
@@ -473,8 +478,8 @@ impl Publisher {
             .observe(starts_new_file, rows)
             .map_err(|source| PublishError::Dedup { file: name.to_owned(), source })?;
         self.progress.dedup_high_micros = verdict.window_high;
-        pending.append.dedup.extend(verdict.removed.into_iter().map(|key| (key, None)));
-        pending.append.dedup.extend(verdict.added.into_iter().map(|(key, time)| (key, Some(time))));
+        pending.bytes += verdict.claimed.bytes() as u64;
+        pending.claimed.append(verdict.claimed);
         Ok(Some(Judged { keep: verdict.keep, duplicates: verdict.duplicates, late: verdict.late }))
     }
 

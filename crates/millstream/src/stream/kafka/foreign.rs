@@ -17,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use millstream_core::config::{Config, Kafka};
+use millstream_core::dedup::KeptKeys;
 use millstream_core::ids::{Offset, StreamId, Topic, TopicPartition};
 use millstream_core::lists::text_lists;
 use millstream_core::plan::{FilePlan, KnownSchema};
@@ -24,6 +25,7 @@ use millstream_core::progress::Offsets;
 use millstream_core::record::{FILE, INGESTED_AT, RECORD_FORMAT, ROW, RecordHeader};
 use rdkafka::Message;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 
 use super::blocking;
 use super::client::Client;
@@ -101,6 +103,10 @@ impl Log for ForeignLog {
 
     async fn recover(&self) -> Result<Recovered, LogError> {
         Ok(Recovered::default())
+    }
+
+    async fn kept_keys(&self, _: mpsc::Sender<KeptKeys>) -> Result<(), LogError> {
+        Ok(())
     }
 
     async fn pending(&self, _: &Offsets) -> Result<Vec<PendingRecord>, LogError> {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
-use millstream_core::dedup::KeyHash;
+use millstream_core::dedup::{ChunkId, Claim, KeptKeys, KeyChunk};
 use millstream_core::ids::StreamId;
 use millstream_core::progress::{FileProgress, PublisherProgress, StartedRules};
 use millstream_core::record::decode_schema;
@@ -15,6 +15,7 @@ use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use super::client::Client;
 use super::error::KafkaLogError;
@@ -28,6 +29,9 @@ pub(super) const INSTANCE_KEY: &str = "instance";
 pub(super) const PUBLISHER_KEY: &str = "publisher";
 const FILE_KEY: &str = "file/";
 const SCHEMA_KEY: &str = "schema/";
+
+/// First byte of the keys of the topic of dedup; the id of a chunk follows. Earlier versions had a record for each key, by its hash.
+const CHUNK_KEY: u8 = b'c';
 
 /// Version of what stands in these topics.
 pub(super) const FORMAT: u32 = 1;
@@ -134,23 +138,49 @@ impl Progress {
     }
 }
 
-/// Reads the dedup state of a publisher. Blocks.
-pub(super) fn read_dedup(client: &Client, publisher: u32) -> Result<Vec<(KeyHash, i64)>, KafkaLogError> {
-    let from = BTreeMap::from([(partition(publisher), Offset::Beginning)]);
-    let mut keys: HashMap<KeyHash, i64> = HashMap::new();
+/// Sends what dedup kept of a publisher, until nobody takes it. Blocks.
+pub(super) fn read_kept_keys(
+    client: &Client,
+    publisher: u32,
+    to: &mpsc::Sender<KeptKeys>,
+) -> Result<(), KafkaLogError> {
+    let own = partition(publisher);
+    client.wait_until_stable(&client.settings.names.dedup, &[own])?;
+    // Of earlier versions, which kept no more of them than fit in memory.
+    let mut single: HashMap<[u8; Claim::KEY_BYTES], Claim> = HashMap::new();
+    let from = BTreeMap::from([(own, Offset::Beginning)]);
+    let mut is_wanted = true;
     scan(client, &client.settings.names.dedup, &from, |message| {
-        let key = message.key().and_then(|key| KeyHash::try_from(key).ok());
-        let key = key.ok_or_else(|| damaged(message, "a dedup key"))?;
-        match message.payload() {
-            Some(time) => {
-                let time = time.try_into().map_err(|_| damaged(message, "a dedup time"))?;
-                keys.insert(key, i64::from_le_bytes(time));
+        let key = message.key().unwrap_or_default();
+        if let Ok(key) = <[u8; Claim::KEY_BYTES]>::try_from(key) {
+            match message.payload() {
+                Some(time) if time.len() + key.len() == Claim::BYTES => {
+                    single.insert(key, Claim::read(&[&key, time].concat()));
+                }
+                Some(_) => return Err(damaged(message, "a dedup time")),
+                None => drop(single.remove(&key)),
             }
-            None => drop(keys.remove(&key)),
+            return Ok(());
         }
+        let id = key.strip_prefix(&[CHUNK_KEY]).and_then(|id| id.try_into().ok()).map(ChunkId::from_bytes);
+        let id = id.ok_or_else(|| damaged(message, "a dedup key"))?;
+        let kept = match message.payload() {
+            Some(value) => KeptKeys::Chunk(KeyChunk { id, value: value.to_vec() }),
+            None => KeptKeys::Forgotten(id.slice),
+        };
+        is_wanted = is_wanted && to.blocking_send(kept).is_ok();
         Ok(())
     })?;
-    Ok(keys.into_iter().collect())
+    if !single.is_empty() {
+        // One that is gone needs nothing.
+        let _ = to.blocking_send(KeptKeys::Single(single.into_values().collect()));
+    }
+    Ok(())
+}
+
+/// Key of a chunk of dedup keys.
+pub(super) fn chunk_key(id: ChunkId) -> Vec<u8> {
+    [[CHUNK_KEY].as_slice(), &id.to_bytes()].concat()
 }
 
 /// Key of the progress of a file.

@@ -45,8 +45,9 @@ pub(super) fn scan(
     while !open.is_empty() {
         match consumer.poll(Duration::from_millis(500)) {
             Some(Ok(message)) => {
-                heard_at = Instant::now();
                 see(&message)?;
+                // Behind it: whoever takes what is seen may take its time, which is not the broker's silence.
+                heard_at = Instant::now();
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 heard_at = Instant::now();

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::error::KafkaLogError;
-use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, partition, read_dedup};
+use super::progress::{FORMAT, Kept, Layout, Progress, file_key, owner, partition};
 use super::read::all_watermarks;
 use super::settings::LAYOUT_PARTITION;
 use super::write::{Step, Writer};
@@ -113,14 +113,8 @@ fn take_place(
     let rules = progress.rules();
     let others = progress.files_of_others(id.index);
     let kept = progress.publishers.remove(&id.index).unwrap_or_default();
-    let dedup = if client.settings.has_dedup {
-        client.wait_until_stable(&client.settings.names.dedup, &own)?;
-        read_dedup(client, id.index)?
-    } else {
-        Vec::new()
-    };
     let first = PublisherProgress { next_sequence: u64::from(id.index), known_schema, ..PublisherProgress::default() };
-    let recovered = Recovered { dedup, next_seqs, rules, others, ..recovered(kept, first) };
+    let recovered = Recovered { next_seqs, rules, others, ..recovered(kept, first) };
     info!(publisher = id.index, publishers = id.count, stream = %layout.stream, "publishing");
     Ok(Some(Started { writer, layout: layout.clone(), recovered }))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use millstream_core::dedup::ForgottenSlice;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::progress::Offsets;
 use rdkafka::ClientContext;
@@ -16,7 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use super::client::Client;
 use super::error::{KafkaLogError, Kind};
 use super::health::{Health, log_line};
-use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, file_key, partition, schema_key};
+use super::progress::{INSTANCE_KEY, LAYOUT_KEY, Layout, PUBLISHER_KEY, chunk_key, file_key, partition, schema_key};
 use super::settings::{CALL_TIMEOUT, LAYOUT_PARTITION, MAX_PUBLISHERS};
 use crate::stream::Append;
 
@@ -155,10 +156,12 @@ impl Writer {
         for (name, schema) in &append.schemas {
             self.put_progress(publisher, &schema_key(name), Some(schema))?;
         }
-        for (key, time) in &append.dedup {
-            let time = time.map(i64::to_le_bytes);
-            let value = time.as_ref().map(<[u8; 8]>::as_slice);
-            self.put(Outgoing::plain(&names.dedup, partition(publisher), key, value))?;
+        let keys = |id, value| self.put(Outgoing::plain(&names.dedup, partition(publisher), &chunk_key(id), value));
+        for id in append.dedup.forgotten.iter().copied().flat_map(ForgottenSlice::ids) {
+            keys(id, None)?;
+        }
+        for chunk in &append.dedup.chunks {
+            keys(chunk.id, Some(&chunk.value))?;
         }
         Ok(())
     }
