@@ -1,6 +1,6 @@
 # Each target brings what it needs: see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kafka demo-spark test check bench freshness queries torture dashboard
+.PHONY: help demo demo-kafka demo-spark test check bench freshness queries dedup torture dashboard
 
 ROUNDS ?= 200
 kafka := $(CURDIR)/millstream-demo-kafka/kafka
@@ -73,6 +73,12 @@ queries: ## Restart to first answer, events beside DuckDB, single rows and minut
 	@echo "==> building the release (the first time many minutes)" >&2
 	@cargo build --release --package millstream
 	@$(python) benches/queries.py $(ARGS)
+
+dedup: ## Rows with and without dedup over many keys, and the restart after it (ARGS="--rows 100000000")
+	@scripts/setup.sh rust dashboard python
+	@echo "==> building the release (the first time many minutes)" >&2
+	@cargo build --release --package millstream
+	@$(python) benches/dedup.py $(ARGS)
 
 torture: ## Kill ROUNDS times (default 200), and a quarter of it in each of six ways with Kafka and Spark (ARGS=name… picks)
 	@scripts/setup.sh rust dashboard python browser kafka spark
