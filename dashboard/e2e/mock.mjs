@@ -81,10 +81,10 @@ async function token(browser, port, url) {
   const stop = await startMock(port, "--ahead", "100", "--token", "right");
   const { page, context } = await openPage(browser, url);
   await page.fill("dialog input", "wrong");
-  await page.click("dialog button");
+  await page.click("dialog [type=submit]");
   await until("a wrong token is refused", async () => (await page.innerText("dialog [role=alert]")).includes("refused"));
   await page.fill("dialog input", "right");
-  await page.click("dialog button");
+  await page.click("dialog [type=submit]");
   await page.waitForSelector("[data-stage=archive]");
   await page.reload();
   await page.waitForSelector("[data-stage=archive]");

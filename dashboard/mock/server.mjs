@@ -82,9 +82,10 @@ function tables() {
 }
 
 function api(request, response, path, search) {
-  if (options.token !== undefined && request.headers.authorization !== `Bearer ${options.token}`) {
-    return json(response, { error: "a token is needed: send `Authorization: Bearer …`" }, 401);
-  }
+  const isIn = options.token === undefined || request.headers.authorization === `Bearer ${options.token}`;
+  if (path === "/api/me") return json(response, { name: null, role: isIn ? "operator" : null, login: options.token === undefined ? "none" : "token" });
+  if (path === "/api/logout") return json(response, null);
+  if (!isIn) return json(response, { error: "log in, or send `Authorization: Bearer …`" }, 401);
   const view = /^\/api\/views\/([^/]+)\/data$/.exec(path);
   if (view !== null) return result(request, response, decodeURIComponent(view[1]));
   switch (path) {

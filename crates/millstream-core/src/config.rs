@@ -81,6 +81,14 @@ pub struct Config {
     pub server: Server,
 }
 
+/// What [`Config::parse_with`] is told of the world outside of the file.
+pub struct Outside<'o> {
+    /// What is wrong with the SQL of a view, as far as that can be told without columns.
+    pub view_problem: &'o dyn Fn(&str) -> Option<String>,
+    /// Whether somebody may log in by the file `server.users`.
+    pub has_users: &'o dyn Fn(&Path) -> bool,
+}
+
 impl Config {
     /// Reads the text of the pipeline file `file`, `environment` giving the values of `${NAME}`.
     ///
@@ -89,10 +97,10 @@ impl Config {
     /// # Errors
     /// All mistakes of the text at once, in its order; when it is not valid TOML, those against TOML.
     pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::parse_with(text, file, environment, &|_| None)
+        Self::parse_with(text, file, environment, &Outside { view_problem: &|_| None, has_users: &|_| true })
     }
 
-    /// As [`Config::parse`]; `view_problem` says what is wrong with the SQL of a view, as far as that can be told without columns.
+    /// As [`Config::parse`], with what is known of the world outside of the file.
     ///
     /// # Errors
     /// As [`Config::parse`].
@@ -100,7 +108,7 @@ impl Config {
         text: &str,
         file: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
-        view_problem: &dyn Fn(&str) -> Option<String>,
+        outside: &Outside<'_>,
     ) -> Result<Self, ConfigErrors> {
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         let mut hidden = secrets::find_in_document(document.get_ref());
@@ -117,11 +125,11 @@ impl Config {
             reader
                 .report(Mistake::of_whole_file("the folder of the pipeline file is not known; name the file in full"));
         }
-        let config = Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default());
+        let config = Self::read(&reader, document.get_ref(), base_dir.unwrap_or_default(), outside);
         let mut mistakes = reader.into_mistakes();
         let mut problems = check_config(&config.clean, config.source.event_time.as_deref());
         for (number, view) in views::texts(document.get_ref()) {
-            let problem = view_problem(view).map(|text| Problem { key: format!("view[{number}].sql"), text });
+            let problem = (outside.view_problem)(view).map(|text| Problem { key: format!("view[{number}].sql"), text });
             problems.extend(problem);
         }
         for problem in problems {
@@ -169,7 +177,12 @@ impl Config {
     }
 
     /// What the document says, defaults for what is absent or was reported.
-    fn read<'d>(reader: &'d Reader<'d>, document: &'d DeTable<'d>, base_dir: PathBuf) -> Self {
+    fn read<'d>(
+        reader: &'d Reader<'d>,
+        document: &'d DeTable<'d>,
+        base_dir: PathBuf,
+        outside: &Outside<'_>,
+    ) -> Self {
         let mut root = reader.root(document);
         let [pipeline, source, mut clean, stream] =
             ["pipeline", "source", "clean", "stream"].map(|key| root.section(key));
@@ -190,7 +203,7 @@ impl Config {
         let archive = sections::read_archive(root.section("archive"), &base_dir, &pipeline.data_dir);
         let views = views::read_views(root.take("view"));
         let limits = sections::read_limits(root.section("limits"));
-        let server = sections::read_server(root.section("server"));
+        let server = sections::read_server(root.section("server"), &base_dir, &pipeline.data_dir);
         root.finish();
         if source.items.parallel_splits.is_none() {
             let fitting = limits.value.memory / 2 / stream.value.batch_bytes.max(1);
@@ -227,7 +240,7 @@ impl Config {
             limits: limits.value,
             server: server.value,
         };
-        contradictions::check(&config, &items);
+        contradictions::check(&config, &items, outside);
         config
     }
 }
@@ -426,10 +439,12 @@ pub struct FileLimits {
 #[derive(Debug, Clone)]
 pub struct Server {
     /// `http`: address of the page and the API. Default `127.0.0.1:8080`; port 0 takes a free one. Another address than
-    /// loopback needs `token`.
+    /// loopback needs users or `token`.
     pub http: SocketAddr,
-    /// `token`: what clients must show as `Authorization: Bearer …`.
+    /// `token`: what programs may show as `Authorization: Bearer …`, which makes them operators.
     pub token: Option<Secret>,
+    /// `users`: the file of those who may log in; absolute. Default `users.json` in `pipeline.data_dir`.
+    pub users: PathBuf,
 }
 
 /// A value that is never printed.

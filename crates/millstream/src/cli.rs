@@ -20,13 +20,14 @@ mod table;
 mod tail;
 mod terminal;
 mod upkeep;
+mod user;
 mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use millstream_core::config::Config;
+use millstream_core::config::{Config, Outside};
 use millstream_core::config::clean::DedupWithin;
 
 use crate::environment::variable;
@@ -37,6 +38,7 @@ use crate::source::list::Listing;
 use crate::source::untrusted::quiet;
 use crate::stream::PublisherId;
 use crate::stream::kafka::MAX_PUBLISHERS;
+use crate::users;
 
 use self::failure::Failure;
 use self::terminal::Terminal;
@@ -271,6 +273,14 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Say who may log in to page and API: add, list, password, role, remove, token, revoke
+    #[command(after_help = "Example:\n  millstream user add ada --role operator pipeline.toml\n\n\
+        A running pipeline notices at once. As soon as there is a user, everybody has to log in; on any other address than loopback there \
+        must be one, or `[server] token`.")]
+    User {
+        #[command(subcommand)]
+        action: user::Action,
+    },
     /// Read a file for another process of this program
     #[command(hide = true, name = isolated::COMMAND)]
     ReadIsolated,
@@ -382,6 +392,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         }
         Command::Redrive { pipeline, options } => redrive::redrive(load(&pipeline.path)?, options),
         Command::Reset { pipeline, archive, yes } => reset::reset(&load(&pipeline.path)?, archive, yes, terminal),
+        Command::User { action } => user::user(action, terminal),
         // It was done without terminal and log.
         Command::ReadIsolated => Ok(()),
         Command::Failpoints => failpoints(),
@@ -390,12 +401,22 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
 
 /// Reads a pipeline file with all its mistakes.
 fn load(path: &Path) -> Result<Config, Failure> {
+    load_where(path, &users::any)
+}
+
+/// As [`load`], before there are users.
+fn load_without_users(path: &Path) -> Result<Config, Failure> {
+    load_where(path, &|_| true)
+}
+
+fn load_where(path: &Path, has_users: &dyn Fn(&Path) -> bool) -> Result<Config, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Refused(format!("reading the pipeline file `{}`: {error}", path.display())))?;
     // The folder of the file is where relative paths start: it must not depend on where we are.
     let file = std::path::absolute(path)
         .map_err(|error| Failure::Refused(format!("finding the folder of `{}`: {error}", path.display())))?;
-    Config::parse_with(&text, &file, &variable, &syntax_problem).map_err(|mut errors| {
+    let outside = Outside { view_problem: &syntax_problem, has_users };
+    Config::parse_with(&text, &file, &variable, &outside).map_err(|mut errors| {
         path.clone_into(&mut errors.file);
         Failure::Refused(errors.to_string())
     })

@@ -3,7 +3,7 @@
 //! It holds `FORMAT` (what was fixed at the first run), `lock` (held by the one process that uses the folder), `run.json`
 //! (where that process listens) and `log`. This module never looks into the log or the archive.
 
-mod files;
+pub(crate) mod files;
 mod format;
 mod reset;
 
@@ -37,8 +37,8 @@ pub(crate) struct RunInfo {
     pub(crate) pid: u32,
     /// Address of the page and the API, such as `http://127.0.0.1:8080`.
     pub(crate) url: String,
-    /// `[server] token`, if set.
-    pub(crate) token: Option<String>,
+    /// Lets the commands of this machine in; another one at each start.
+    pub(crate) token: String,
     /// When the process started, RFC 3339.
     pub(crate) started_at: String,
 }

@@ -27,6 +27,7 @@ mod stream;
 mod supervise;
 mod survey;
 mod table;
+mod users;
 mod verify;
 mod view;
 

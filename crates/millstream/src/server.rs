@@ -1,7 +1,7 @@
 //! The page and the API: status, ledger, tables, views, SQL that only reads, a stream of changes, metrics.
 //!
 //! The server changes nothing but that a quarantined file is taken again, or rejects are redriven, when somebody asks for it (the publisher does it), never runs a query itself and keeps nothing for a client but one place in each of
-//! the feed's channels. Who may ask is decided in `guard`, before any route.
+//! the feed's channels. Who may ask is decided in `guard`, before any route, and who may change something by `operator_routes`.
 
 pub(crate) mod answer;
 mod api;
@@ -10,6 +10,7 @@ mod export;
 mod feed;
 mod guard;
 mod history;
+mod login;
 mod metrics;
 mod page;
 mod plain;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use millstream_core::config::Config;
 use tokio::runtime::Handle;
@@ -32,9 +33,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::feed::Feed;
-use self::guard::{Guard, guard};
+use self::guard::{Guard, guard, operators_only};
 use self::history::History;
+use self::login::Login;
 use crate::pipeline::Running;
+use crate::users::UsersError;
 
 /// Largest body of a request.
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -67,6 +70,18 @@ pub(crate) enum ServerError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Who may log in is not known.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// Others could reach it, and nobody may.
+    #[error(
+        "`server.http` is reachable from other machines (`{address}`), and nobody may log in: make a user with `millstream user add`, or \
+         set `server.token`"
+    )]
+    Nobody {
+        /// The address.
+        address: SocketAddr,
+    },
 }
 
 impl ServerError {
@@ -74,7 +89,7 @@ impl ServerError {
     pub(crate) fn is_taken(&self) -> bool {
         match self {
             Self::Bind { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
-            Self::Socket { .. } => false,
+            Self::Socket { .. } | Self::Users(_) | Self::Nobody { .. } => false,
         }
     }
 }
@@ -93,6 +108,8 @@ struct App {
     exports: Arc<Semaphore>,
     /// `limits.query_rows`.
     query_rows: usize,
+    /// Who may ask.
+    login: Arc<Login>,
     /// How far the end has come.
     stop: watch::Receiver<Stopping>,
 }
@@ -122,6 +139,10 @@ impl Server {
     /// Binds `server.http` and serves on the runtime behind `handle`.
     pub(crate) fn start(config: &Config, handle: &Handle) -> Result<Self, ServerError> {
         let wanted = config.server.http;
+        let login = Arc::new(Login::new(config, wanted.ip())?);
+        if !login.lets_somebody_in() {
+            return Err(ServerError::Nobody { address: wanted });
+        }
         let listener = TcpListener::bind(wanted).map_err(|source| ServerError::Bind { address: wanted, source })?;
         let socket_failed = |source| ServerError::Socket { address: wanted, source };
         let address = listener.local_addr().map_err(socket_failed)?;
@@ -138,9 +159,11 @@ impl Server {
             queries: Semaphore::new(QUERIES_AT_ONCE),
             exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
             query_rows: config.limits.query_rows.get(),
+            login: Arc::clone(&login),
             stop: stopped.clone(),
         });
-        let router = router(Arc::clone(&app), Guard::new(address, config.server.token.clone()));
+        let router = router(Arc::clone(&app), Guard::new(address, login));
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = handle.spawn(async move {
             axum::serve(listener, router).with_graceful_shutdown(stop_told(stopped, Stopping::All)).await
         });
@@ -162,6 +185,11 @@ impl Server {
             ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
         format!("http://{}", SocketAddr::new(ip, self.address.port()))
+    }
+
+    /// What commands of this machine show it; another one at each start.
+    pub(crate) fn run_token(&self) -> &str {
+        self.app.login.run_token()
     }
 
     /// Ends streams, lets answers that are under way finish within a deadline, and closes.
@@ -197,20 +225,28 @@ fn router(app: Arc<App>, rules: Guard) -> Router {
         .route("/api/sql", post(api::sql))
         .route("/api/sql/export", post(export::export))
         .route("/api/queries", get(api::queries))
-        .route("/api/retry", post(api::retry))
-        .route("/api/redrive", post(redrive::redrive))
-        .route("/api/redrive/preview", post(redrive::preview))
         .route("/api/stream", get(stream::stream))
         .route("/api/history", get(details::history))
         .route("/api/profile", get(details::profile))
         .route("/api/archive", get(details::archive))
         .route("/api/rules", get(details::rules))
         .route("/api/row", get(details::row))
+        .merge(login::routes::routes())
+        .merge(operator_routes())
         .fallback(page::page)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .layer(from_fn_with_state(Arc::new(rules), guard))
         .with_state(app)
+}
+
+/// What changes something: viewers are refused.
+fn operator_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/retry", post(api::retry))
+        .route("/api/redrive", post(redrive::redrive))
+        .route("/api/redrive/preview", post(redrive::preview))
+        .route_layer(from_fn(operators_only))
 }
 
 /// Waits until the end has come as far as `stage`. Cancel safe.

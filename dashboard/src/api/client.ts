@@ -1,4 +1,4 @@
-/** Requests to the program, with the token when there is one, and its errors as sentences. */
+/** Requests to the program, with the token when there is one (a session is a cookie, which the browser sends), and its errors as sentences. */
 
 /** A place in SQL; lines and columns count from 1. */
 export interface SqlPlace {
@@ -14,16 +14,15 @@ export class ApiError extends Error {
   readonly status: number;
   /** Where the SQL is wrong, if that is what is wrong and the program knows. */
   readonly at: SqlPlace | null;
+  /** When it may be tried again, if the program said so. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(message: string, status: number, at: SqlPlace | null = null) {
+  constructor(message: string, status: number, at: SqlPlace | null = null, retryAfterSeconds: number | null = null) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.at = at;
-  }
-
-  get unauthorized(): boolean {
-    return this.status === 401;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
@@ -32,10 +31,13 @@ export const ARROW_STREAM = "application/vnd.apache.arrow.stream";
 export class ApiClient {
   readonly #fetch: typeof fetch;
   readonly #token: () => string | null;
+  readonly #unauthorized: () => void;
 
-  constructor(fetchFrom: typeof fetch, token: () => string | null) {
+  /** `unauthorized` is told when the program wants a login that it does not see any more. */
+  constructor(fetchFrom: typeof fetch, token: () => string | null, unauthorized: () => void) {
     this.#fetch = fetchFrom;
     this.#token = token;
+    this.#unauthorized = unauthorized;
   }
 
   async json<T>(path: string, init: RequestInit = {}): Promise<T> {
@@ -56,6 +58,8 @@ export class ApiClient {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError("the server cannot be reached", 0);
     }
+    // A login that is refused has not ended.
+    if (response.status === 401 && path !== "/api/login") this.#unauthorized();
     if (!response.ok) throw await errorOf(response);
     return response;
   }
@@ -63,11 +67,13 @@ export class ApiClient {
 
 async function errorOf(response: Response): Promise<ApiError> {
   const fallback = `the server answered ${response.status} ${response.statusText}`.trim();
+  const retryAfter = response.headers.get("retry-after");
+  const seconds = retryAfter !== null && /^\d+$/.test(retryAfter) ? Number(retryAfter) : null;
   try {
     const body: unknown = await response.json();
-    if (typeof body !== "object" || body === null || !("error" in body) || typeof body.error !== "string") return new ApiError(fallback, response.status);
-    return new ApiError(body.error, response.status, "at" in body ? (body.at as SqlPlace) : null);
+    if (typeof body !== "object" || body === null || !("error" in body) || typeof body.error !== "string") return new ApiError(fallback, response.status, null, seconds);
+    return new ApiError(body.error, response.status, "at" in body ? (body.at as SqlPlace) : null, seconds);
   } catch {
-    return new ApiError(fallback, response.status);
+    return new ApiError(fallback, response.status, null, seconds);
   }
 }

@@ -1,19 +1,31 @@
-/** The `[server] token`, kept for as long as the tab lives. */
+/** A token in place of a name and a password, kept for as long as the tab lives. */
 
 const KEY = "millstream.token";
+/** Where storage is shut off: gone with a reload. */
+let held: string | null = null;
 
 export function readToken(): string | null {
   try {
-    return sessionStorage.getItem(KEY);
+    return sessionStorage.getItem(KEY) ?? held;
   } catch {
-    return null;
+    return held;
   }
 }
 
 export function writeToken(token: string): void {
+  held = token;
   try {
     sessionStorage.setItem(KEY, token);
   } catch {
-    // Storage is shut off: the token is asked for again after a reload.
+    // Storage is shut off.
+  }
+}
+
+export function forgetToken(): void {
+  held = null;
+  try {
+    sessionStorage.removeItem(KEY);
+  } catch {
+    // There is nothing to forget.
   }
 }

@@ -4,6 +4,15 @@
  * Rates are per second, counts are since the stream began unless a field says otherwise, times are RFC 3339 text in UTC.
  */
 
+/** Body of `/api/me`: who the program takes us for. */
+export interface Me {
+  name: string | null;
+  /** Null for who has to log in. */
+  role: "viewer" | "operator" | null;
+  /** How we came in, or can. */
+  login: "none" | "token" | "password";
+}
+
 export type PipelineState = "starting" | "running" | "waiting" | "draining" | "done" | "failed";
 
 /** Body of `/api/status`. */

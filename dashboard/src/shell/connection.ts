@@ -27,7 +27,7 @@ export function connectionText(state: StreamState, aliveAt: number | null, now: 
       return { tone: "lost", short: "lost", stale: [`No connection: ${state.why}.`, since, next].filter((part) => part !== null).join(" ") };
     }
     case "unauthorized":
-      return { tone: "lost", short: "token needed", stale: since };
+      return { tone: "lost", short: "log in", stale: since };
     case "stopped":
       return { tone: "lost", short: "stopped", stale: since };
   }

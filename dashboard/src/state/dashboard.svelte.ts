@@ -1,7 +1,7 @@
 /** All that the page knows, in one place: filled by the event stream, read by the panels. */
 
 import { ApiClient, ApiError } from "../api/client";
-import { readToken, writeToken } from "../api/token";
+import { readToken } from "../api/token";
 import type { HistorySample } from "../api/detail";
 import type { Ledger, NewestRows, Status, TableInfo, ViewInfo } from "../api/types";
 import { uncounted } from "../ledger/equation";
@@ -11,6 +11,7 @@ import { resultFromJson, withTypes, type Result } from "../views/result";
 import { patient } from "../log/trouble";
 import { connectionText } from "../shell/connection";
 import { browserClock } from "./clock";
+import { Session } from "./session.svelte";
 import { merged, remember, sampleOf, sampleOfServer, type Sample } from "./history";
 
 const SILENCE_MS = 15_000;
@@ -55,15 +56,18 @@ export class Dashboard {
   readonly uncounted = $derived(this.ledger === null ? (this.status?.source.files_waiting ?? 0) : uncounted(this.ledger.files));
 
   readonly api: ApiClient;
+  readonly session: Session;
   readonly #stream: StreamLifecycle;
-  #token: string | null = readToken();
 
   constructor() {
     const send: typeof fetch = (input, init) => fetch(input, init);
-    this.api = new ApiClient(send, () => this.#token);
+    this.api = new ApiClient(send, readToken, () => void this.session.ask());
+    this.session = new Session(this.api, readToken, () => {
+      this.reconnect();
+    });
     this.#stream = new StreamLifecycle({
       url: "/api/stream",
-      token: () => this.#token,
+      token: readToken,
       fetch: send,
       clock: browserClock,
       random: Math.random,
@@ -71,6 +75,7 @@ export class Dashboard {
       onState: (state) => {
         this.connection = state;
         if (state.kind === "live") void this.#loadAll();
+        else if (state.kind === "unauthorized") void this.session.ask();
       },
       onAlive: (at) => {
         this.aliveAt = at;
@@ -83,7 +88,11 @@ export class Dashboard {
 
   /** Starts; the function that it gives back ends it. */
   start(): () => void {
-    this.#stream.start();
+    let ended = false;
+    // Who has to log in first asks for nothing else.
+    void this.session.ask().then(() => {
+      if (!ended && this.session.door === "in") this.#stream.start();
+    });
     const tick = window.setInterval(() => (this.now = Date.now()), 1000);
     const wake = (): void => {
       if (!document.hidden) this.#stream.retryNow();
@@ -91,6 +100,7 @@ export class Dashboard {
     document.addEventListener("visibilitychange", wake);
     window.addEventListener("online", wake);
     return () => {
+      ended = true;
       this.#stream.stop();
       window.clearInterval(tick);
       document.removeEventListener("visibilitychange", wake);
@@ -108,15 +118,9 @@ export class Dashboard {
     this.#stream.retryNow();
   }
 
-  /** Takes the token that the person gave, and connects with it. */
-  signIn(token: string): void {
-    this.#token = token;
-    writeToken(token);
-    this.#stream.start();
-  }
-
   /** On every connect: what changed while there was none is in these answers. */
   async #loadAll(): Promise<void> {
+    void this.session.ask();
     try {
       const [status, ledger, views, tables, history] = await Promise.all([
         this.api.json<Status>("/api/status"),

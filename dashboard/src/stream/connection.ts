@@ -3,7 +3,7 @@
 import { EventStreamParser, type ServerEvent } from "./protocol";
 
 export type ConnectionEnd =
-  /** The server wants a token, or refused the one it got. */
+  /** The server wants a login: there is none, or it has ended. */
   | { kind: "unauthorized" }
   /** It answered, but not with a stream. */
   | { kind: "refused"; status: number; text: string }

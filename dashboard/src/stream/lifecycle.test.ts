@@ -151,18 +151,18 @@ describe("the life of the event stream", () => {
     expect(last()).toMatchObject({ kind: "waiting", why: "the server went silent" });
   });
 
-  it("asks for a token on 401 without trying on, and sends the one it gets", async () => {
+  it("says on 401 that a login is wanted, without trying on, and sends the token it gets", async () => {
     const { lifecycle, lines, clock, last, token } = setUp((line) =>
       line.headers.get("authorization") === "Bearer right" ? line.response : new Response(null, { status: 401 }),
     );
     lifecycle.start();
     await clock.advance(60_000);
-    expect(last()).toEqual({ kind: "unauthorized", refused: false });
+    expect(last()).toEqual({ kind: "unauthorized" });
     expect(lines).toHaveLength(1);
     token.value = "wrong";
     lifecycle.start();
     await settle();
-    expect(last()).toEqual({ kind: "unauthorized", refused: true });
+    expect(last()).toEqual({ kind: "unauthorized" });
     token.value = "right";
     lifecycle.start();
     await settle();

@@ -9,8 +9,8 @@ export type StreamState =
   | { kind: "live" }
   /** Lost; the next attempt starts at `retryAt`. */
   | { kind: "waiting"; attempt: number; retryAt: number; why: string }
-  /** A token is needed; `refused` when one was given. */
-  | { kind: "unauthorized"; refused: boolean }
+  /** Somebody has to log in. */
+  | { kind: "unauthorized" }
   | { kind: "stopped" };
 
 export interface Clock {
@@ -69,12 +69,11 @@ export class StreamLifecycle {
     const abort = new AbortController();
     this.#abort = abort;
     this.#silent = false;
-    const token = this.#options.token();
     this.#options.onState({ kind: "connecting", attempt: this.#attempt });
     this.#watchSilence(run);
     const result = await readEventStream({
       url: this.#options.url,
-      token,
+      token: this.#options.token(),
       lastEventId: this.#lastEventId,
       fetch: this.#options.fetch,
       signal: abort.signal,
@@ -94,12 +93,12 @@ export class StreamLifecycle {
     if (run !== this.#run) return;
     this.#lastEventId = result.lastEventId;
     this.#clearTimers();
-    this.#after(result.end, token, result.retryMs);
+    this.#after(result.end, result.retryMs);
   }
 
-  #after(end: ConnectionEnd, token: string | null, retryMs: number | null): void {
+  #after(end: ConnectionEnd, retryMs: number | null): void {
     if (end.kind === "unauthorized") {
-      this.#options.onState({ kind: "unauthorized", refused: token !== null });
+      this.#options.onState({ kind: "unauthorized" });
       return;
     }
     this.#attempt += 1;
@@ -151,7 +150,7 @@ function explain(end: ConnectionEnd): string {
     case "lost":
       return "the server cannot be reached";
     case "unauthorized":
-      return "the server wants a token";
+      return "the server wants a login";
     case "stopped":
       return "the connection was closed";
   }

@@ -2,14 +2,14 @@
 
 use super::kafka::{Kafka, are_on_loopback};
 use super::sections::Items;
-use super::{Config, Format, PartitionBy, RetentionBy};
+use super::{Config, Format, Outside, PartitionBy, RetentionBy};
 use crate::units::{format_duration, format_size};
 
 /// Reports every contradiction at the setting that the user more likely wants to change.
-pub(super) fn check(config: &Config, items: &Items<'_>) {
+pub(super) fn check(config: &Config, items: &Items<'_>, outside: &Outside<'_>) {
     check_partitions(config, items);
     check_folders(config, items);
-    check_server(config, items);
+    check_server(config, items, outside);
     check_memory(config, items);
     check_log(config, items);
     check_upkeep(config, items);
@@ -46,13 +46,14 @@ fn check_folders(config: &Config, items: &Items<'_>) {
     }
 }
 
-fn check_server(config: &Config, items: &Items<'_>) {
+fn check_server(config: &Config, items: &Items<'_>, outside: &Outside<'_>) {
     if let (Some(http), None) = (&items.http, &items.token)
         && !config.server.http.ip().is_loopback()
+        && !(outside.has_users)(&config.server.users)
     {
         http.mistake(
-            "`server.http` is reachable from other machines, so it needs `server.token`; set a token, such as \
-             \"${MILLSTREAM_TOKEN}\", or listen on 127.0.0.1",
+            "`server.http` is reachable from other machines, and nobody may log in yet; make a user (`millstream user add NAME \
+             --role operator`), or set `server.token`, such as \"${MILLSTREAM_TOKEN}\", or listen on 127.0.0.1",
             None,
         );
     }

@@ -63,7 +63,7 @@ pub(super) struct Items<'d> {
 pub(super) fn read_pipeline(mut section: Section<'_>, base_dir: &Path) -> Pipeline {
     let name = section.require("name", "letters, digits, `_` and `-`");
     let name = name.and_then(|item| item.text()).filter(|name| is_named_well(name, "_-", 100));
-    let data_dir = section.take("data_dir").and_then(|item| folder(&item, base_dir));
+    let data_dir = section.take("data_dir").and_then(|item| local_path(&item, base_dir));
     let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), Duration::from_secs(1)..=HOUR);
     section.finish();
     Pipeline {
@@ -253,13 +253,15 @@ pub(super) fn read_limits(mut section: Section<'_>) -> Read<'_, Limits> {
     Read { value, items: Items { memory, query_timeout, ..Items::default() } }
 }
 
-pub(super) fn read_server(mut section: Section<'_>) -> Read<'_, Server> {
+pub(super) fn read_server<'d>(mut section: Section<'d>, base_dir: &Path, data_dir: &Path) -> Read<'d, Server> {
     let http = section.take("http");
     let address = http.as_ref().and_then(address).unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
     let token = section.take("token");
     let secret = token.as_ref().and_then(secret);
+    let users = section.take("users").and_then(|item| local_path(&item, base_dir));
     section.finish();
-    Read { value: Server { http: address, token: secret }, items: Items { http, token, ..Items::default() } }
+    let users = users.unwrap_or_else(|| data_dir.join("users.json"));
+    Read { value: Server { http: address, token: secret, users }, items: Items { http, token, ..Items::default() } }
 }
 
 fn address(item: &Item<'_>) -> Option<SocketAddr> {
@@ -287,8 +289,8 @@ fn secret(item: &Item<'_>) -> Option<Secret> {
     Some(Secret::new(token))
 }
 
-/// An absolute folder of the local disk.
-fn folder(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
+/// An absolute path of the local disk.
+fn local_path(item: &Item<'_>, base_dir: &Path) -> Option<PathBuf> {
     let text = item.filled_text().filter(|text| is_local(text, "writes"))?;
     Some(resolve(base_dir, &text.value))
 }

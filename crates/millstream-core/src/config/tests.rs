@@ -11,7 +11,7 @@ mod syntax;
 
 use std::path::Path;
 
-use super::Config;
+use super::{Config, Outside};
 
 /// The least that a pipeline file needs; four lines.
 const LEAST: &str = "[pipeline]\nname = \"taxi\"\n[source]\npath = \"data/*.parquet\"\n";
@@ -32,9 +32,10 @@ fn parse(text: &str) -> Config {
     }
 }
 
-/// What is printed for a whole file.
+/// What is printed for a whole file, where there are no users.
 fn errors_of(text: &str) -> String {
-    match Config::parse(text, Path::new("pipeline.toml"), &environment) {
+    let outside = Outside { view_problem: &|_| None, has_users: &|_| false };
+    match Config::parse_with(text, Path::new("pipeline.toml"), &environment, &outside) {
         Ok(config) => panic!("no mistake found: {config:?}"),
         Err(errors) => errors.to_string(),
     }

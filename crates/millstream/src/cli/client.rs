@@ -47,11 +47,7 @@ impl Client {
 
     /// A request with the token of the run; not sent yet.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.info.url));
-        match &self.info.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        }
+        self.http.request(method, format!("{}{path}", self.info.url)).bearer_auth(&self.info.token)
     }
 
     /// The JSON at a path.

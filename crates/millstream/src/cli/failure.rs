@@ -7,6 +7,8 @@ use crate::data_dir::DataDirError;
 use crate::pipeline::PipelineError;
 use crate::server::ServerError;
 use crate::source::SourceError;
+use crate::users::UsersError;
+use crate::users::secrets::HashError;
 use crate::view::QueryError;
 
 /// Why a command did not do what it was asked for.
@@ -70,8 +72,26 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         let text = chain(&error);
         match error {
-            ServerError::Bind { .. } => Self::Refused(text),
+            ServerError::Bind { .. } | ServerError::Users(_) | ServerError::Nobody { .. } => Self::Refused(text),
             ServerError::Socket { .. } => Self::Failed(text),
+        }
+    }
+}
+
+impl From<UsersError> for Failure {
+    fn from(error: UsersError) -> Self {
+        match error {
+            UsersError::File(error) => error.into(),
+            UsersError::Hash(HashError::Failed(_)) => Self::failed(&error),
+            UsersError::Damaged { .. }
+            | UsersError::OpenToOthers { .. }
+            | UsersError::Key { .. }
+            | UsersError::Exists { .. }
+            | UsersError::Unknown { .. }
+            | UsersError::UnknownToken { .. }
+            | UsersError::Name { .. }
+            | UsersError::TooMany { .. }
+            | UsersError::Hash(HashError::Short | HashError::Long) => Self::Refused(chain(&error)),
         }
     }
 }

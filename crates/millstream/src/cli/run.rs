@@ -144,7 +144,7 @@ pub(super) fn run_with(
     let (stop_sender, stop) = stop_channel();
     let signals = Signals::watch(stop_sender, config.pipeline.drain_deadline, terminal.clone(), runtime.handle())
         .map_err(|error| Failure::Failed(format!("taking signals: {error}")))?;
-    let token = config.server.token.as_ref().map(|token| token.reveal().to_owned());
+    let token = server.run_token().to_owned();
     let started_at = now();
     let progress = OnceLock::new();
     let started = |running: Running| {

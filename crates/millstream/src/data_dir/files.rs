@@ -8,25 +8,25 @@ use std::path::Path;
 use super::DataDirError;
 
 /// Names an operation and its file around an I/O error.
-pub(super) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DataDirError {
+pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DataDirError {
     let path = path.to_owned();
     move |source| DataDirError::FileSystem { operation, path, source }
 }
 
 /// Options that open for writing; a file that they create is for its owner only.
-pub(super) fn private_file() -> OpenOptions {
+pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
 }
 
 /// Creates a folder, and those above it, for its owner only; one that is there is left as it is.
-pub(super) fn create_private_dir(path: &Path) -> Result<(), DataDirError> {
+pub(crate) fn create_private_dir(path: &Path) -> Result<(), DataDirError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("creating the folder", path))
 }
 
 /// The text of a file; none when it is not there.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, DataDirError> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, DataDirError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -35,7 +35,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, DataDirError>
 }
 
 /// Removes a file; one that is not there is fine.
-pub(super) fn remove_if_there(path: &Path) -> Result<(), DataDirError> {
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), DataDirError> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -44,7 +44,7 @@ pub(super) fn remove_if_there(path: &Path) -> Result<(), DataDirError> {
 }
 
 /// Puts a text in the place of a file (mode 0600): a reader sees the old text or the new one, also after a crash.
-pub(super) fn write_atomically(path: &Path, text: &str) -> Result<(), DataDirError> {
+pub(crate) fn write_atomically(path: &Path, text: &str) -> Result<(), DataDirError> {
     let staged = path.with_extension("new");
     // What a killed process left behind may have any mode.
     remove_if_there(&staged)?;

@@ -20,7 +20,7 @@ fn info() -> RunInfo {
     RunInfo {
         pid: 4711,
         url: "http://127.0.0.1:1".to_owned(),
-        token: Some("secret".to_owned()),
+        token: "secret".to_owned(),
         started_at: "2026-01-01T00:00:00.000Z".to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! The requests that have one answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -25,12 +26,20 @@ pub(super) struct ApiError {
     status: StatusCode,
     text: String,
     place: Option<Place>,
+    retry_after_seconds: Option<u64>,
 }
 
 impl ApiError {
     /// An error with this status and text.
     pub(super) fn new(status: StatusCode, text: String) -> Self {
-        Self { status, text, place: None }
+        Self { status, text, place: None, retry_after_seconds: None }
+    }
+
+    /// Too much of it; not before `wait` is over.
+    pub(super) fn later(what: &str, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, format!("{what}; try again in {seconds} s"));
+        Self { retry_after_seconds: Some(seconds), ..error }
     }
 
     /// Our fault.
@@ -46,6 +55,9 @@ impl IntoResponse for ApiError {
             None => serde_json::json!({ "error": self.text }),
         };
         let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -57,7 +69,7 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let text = error.to_string();
         let status = match error {
-            QueryError::Refused { text, place } => return Self { status: StatusCode::BAD_REQUEST, text, place },
+            QueryError::Refused { text, place } => return Self { place, ..Self::new(StatusCode::BAD_REQUEST, text) },
             QueryError::TimedOut(_) => StatusCode::REQUEST_TIMEOUT,
             QueryError::TooLarge(_) | QueryError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             QueryError::NoRoom(_) => StatusCode::INSUFFICIENT_STORAGE,

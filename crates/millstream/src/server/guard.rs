@@ -1,7 +1,8 @@
 //! Who may ask: the checks before every request, and the headers on every answer.
 //!
 //! A page that the user happens to visit must not reach this server: the `Host` check stops names that resolve to loopback
-//! (DNS rebinding), the `Origin` check stops requests from other sites, and the token keeps out everybody else.
+//! (DNS rebinding), `Origin` and `Sec-Fetch-Site` stop requests from other sites, and `login` keeps out everybody else. What operators
+//! alone may do stands in `operator_routes` of the server, around which is [`operators_only`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,17 +11,16 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use millstream_core::config::Secret;
 
 use super::api::ApiError;
+use super::login::{Caller, Login, Way, routes};
+use crate::users::Role;
 
 /// What a server demands of requests.
-#[derive(Debug)]
 pub(super) struct Guard {
     /// The address that is bound, with its real port.
     address: SocketAddr,
-    /// `[server] token`.
-    token: Option<Secret>,
+    login: Arc<Login>,
 }
 
 /// Everything that the page needs comes from this server; its charts set styles in elements.
@@ -35,28 +35,44 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 impl Guard {
     /// The guard of a server that is bound to `address`.
-    pub(super) fn new(address: SocketAddr, token: Option<Secret>) -> Self {
-        assert!(address.ip().is_loopback() || token.is_some(), "an address that is not loopback needs a token");
-        Self { address, token }
+    pub(super) fn new(address: SocketAddr, login: Arc<Login>) -> Self {
+        assert!(login.lets_somebody_in(), "an address that is not loopback needs a token or users");
+        Self { address, login }
     }
 
-    /// Refuses what must not pass; nothing of the request is acted upon before.
-    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Refuses what must not pass; nothing of the request is acted upon before. Gives who asks, where that matters.
+    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
         let host = self.check_host(headers)?;
         check_origin(headers, host)?;
         if ![Method::GET, Method::HEAD, Method::POST].contains(method) {
             let text = format!("method `{method}` is not known here; use GET or POST");
             return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text));
         }
-        if needs_token(path) { self.check_token(headers) } else { Ok(()) }
+        if !is_guarded(path) {
+            return Ok(None);
+        }
+        check_site(headers)?;
+        let caller = self.login.caller(headers)?;
+        match &caller {
+            // Cookies come along with whatever makes a browser ask; a form of another page cannot say that it sends JSON.
+            Some(Caller { by: Way::Password, .. }) if method == Method::POST => wants_json(headers)?,
+            None if !routes::PATHS.contains(&path) => {
+                let text = "log in at the page of this server, or send `Authorization: Bearer <token>`";
+                return Err(ApiError::new(StatusCode::UNAUTHORIZED, text.to_owned()));
+            }
+            Some(_) | None => {}
+        }
+        Ok(caller)
     }
 
     fn check_host<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, ApiError> {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        // Elsewhere any name may lead here, and the token decides.
-        if !self.address.ip().is_loopback() || names_loopback(host, self.address.port()) {
+        // Where one has to log in, any name may lead here, as that of a proxy: a session is for the name that it was begun at.
+        if names_loopback(host, self.address.port()) || self.login.way()? != Way::None {
             return Ok(host);
         }
         Err(ApiError::new(
@@ -67,29 +83,18 @@ impl Guard {
             ),
         ))
     }
-
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map_or("", |(_, token)| token.trim());
-        if same_bytes(shown.as_bytes(), token.reveal().as_bytes()) {
-            Ok(())
-        } else {
-            let text = "this server wants its token: send `Authorization: Bearer <token>`";
-            Err(ApiError::new(StatusCode::UNAUTHORIZED, text.to_owned()))
-        }
-    }
 }
 
 /// The middleware around every route.
-pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let checked = guard.check(request.method(), request.uri().path(), request.headers());
     let mut response = match checked {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
@@ -102,7 +107,28 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
     response
 }
 
-fn needs_token(path: &str) -> bool {
+/// The middleware around what only operators may do.
+pub(super) async fn operators_only(request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.role == Role::Operator) {
+        return next.run(request).await;
+    }
+    let role = caller.map_or("nobody", |caller| caller.role.name());
+    let text = format!("this takes the role `operator`, and you are `{role}` here: you may look at everything, and change nothing");
+    ApiError::new(StatusCode::FORBIDDEN, text).into_response()
+}
+
+/// Refuses bodies that do not say that they are JSON.
+pub(super) fn wants_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|sent| sent.to_str().ok()).unwrap_or_default();
+    if sent.split(';').next().is_some_and(|sent| sent.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let text = "send `Content-Type: application/json`, by which requests of other sites are told apart";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()))
+}
+
+fn is_guarded(path: &str) -> bool {
     path == "/metrics" || path == "/api" || path.starts_with("/api/")
 }
 
@@ -133,10 +159,14 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), ApiError> {
     ))
 }
 
-/// Compares in a time that tells nothing but the length.
-fn same_bytes(left: &[u8], right: &[u8]) -> bool {
-    let difference = left.iter().zip(right).fold(0_u8, |difference, (left, right)| difference | (left ^ right));
-    left.len() == right.len() && std::hint::black_box(difference) == 0
+/// Browsers send this with every request, also with those without `Origin`: an image or a script that another site names.
+fn check_site(headers: &HeaderMap) -> Result<(), ApiError> {
+    let site = headers.get(FETCH_SITE).map_or("none", |site| site.to_str().unwrap_or("(not text)"));
+    if ["none", "same-origin"].contains(&site) {
+        return Ok(());
+    }
+    let text = format!("a page of another site asks (`Sec-Fetch-Site: {site}`); only the page of this server may");
+    Err(ApiError::new(StatusCode::FORBIDDEN, text))
 }
 
 #[cfg(test)]

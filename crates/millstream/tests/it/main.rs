@@ -8,6 +8,7 @@ mod details;
 mod drift;
 mod http;
 mod init;
+mod login;
 mod mistakes;
 mod program;
 mod redrive;

@@ -91,7 +91,7 @@ fn sql_that_is_wrong_is_pointed_at_with_the_other_mistakes() {
                 [clean.filter]\nkeep = \"id >< 3\"\n\
                 [[view]]\nname = \"v\"\nsql = \"\"\"\nSELECT count(*)\nFORM events\n\"\"\"\n";
     insta::assert_snapshot!(checked(more), @r#"
-    error: [FOLDER]/pipeline.toml:13:1: server.unknown: unknown key; allowed: http, token
+    error: [FOLDER]/pipeline.toml:13:1: server.unknown: unknown key; allowed: http, token, users
        |
     13 | unknown = 1
        | ^^^^^^^

@@ -69,7 +69,7 @@ pub(crate) fn post(run: &Run, path: &str, body: &Value) -> Answer {
 /// A request with exactly these headers, and those for the length of the body.
 pub(crate) fn request(run: &Run, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut reader = send(run, method, path, headers, body);
-    let (status, headers) = head(&mut reader);
+    let (status, headers) = head_of(&mut reader);
     let mut answer = Answer { status, headers, body: Vec::new() };
     if answer.header("transfer-encoding") == Some("chunked") {
         while let Some(piece) = chunk(&mut reader) {
@@ -85,7 +85,7 @@ pub(crate) fn request(run: &Run, method: &str, path: &str, headers: &[(&str, &st
 /// The first events of `/api/stream`, as name and data, until `enough` says so.
 pub(crate) fn events(run: &Run, enough: impl Fn(&[(String, Value)]) -> bool) -> Vec<(String, Value)> {
     let mut reader = send(run, "GET", "/api/stream", &[("Host", run.host())], "");
-    let (status, headers) = head(&mut reader);
+    let (status, headers) = head_of(&mut reader);
     assert_eq!(status, 200, "{headers:?}");
     assert!(headers.iter().any(|(name, value)| name == "content-type" && value == "text/event-stream"), "{headers:?}");
     let mut text = String::new();
@@ -117,7 +117,8 @@ pub(crate) fn send(run: &Run, method: &str, path: &str, headers: &[(&str, &str)]
     BufReader::new(socket)
 }
 
-fn head(reader: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
+/// Status and headers of an answer.
+pub(crate) fn head_of(reader: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
     let status = line(reader).split(' ').nth(1).unwrap().parse().unwrap();
     let mut headers = Vec::new();
     loop {

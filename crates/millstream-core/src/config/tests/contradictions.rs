@@ -60,17 +60,26 @@ fn the_event_time_is_a_timestamp_that_cleaning_leaves() {
 }
 
 #[test]
-fn an_open_address_needs_a_token() {
+fn an_open_address_needs_a_token_or_a_user() {
+    let users_at = |users: &'static str| {
+        move |server: &str| {
+            let outside = Outside { view_problem: &|_| None, has_users: &|path| path == Path::new(users) };
+            let text = format!("{LEAST}[server]\n{server}\n");
+            Config::parse_with(&text, Path::new("/p/pipeline.toml"), &environment, &outside).is_ok()
+        }
+    };
+    let (nobody, somebody) = (users_at("nowhere"), users_at("/p/users.json"));
     for address in ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80", "[::ffff:127.0.0.1]:80"] {
-        let errors = errors_after_least(&format!("[server]\nhttp = \"{address}\"\n"));
-        assert!(errors.contains("needs `server.token`"), "{errors}");
-        parse(&format!("{LEAST}[server]\nhttp = \"{address}\"\ntoken = \"${{PAGE_TOKEN}}\"\n"));
+        let http = format!("http = \"{address}\"");
+        assert!(!nobody(&http) && !somebody(&http), "{address}");
+        assert!(somebody(&format!("{http}\nusers = \"users.json\"")), "{address}");
+        assert!(nobody(&format!("{http}\ntoken = \"${{PAGE_TOKEN}}\"")), "{address}");
     }
     for address in ["127.0.0.1:0", "[::1]:8080", "127.9.9.9:80", "localhost:8080"] {
-        parse(&format!("{LEAST}[server]\nhttp = \"{address}\"\n"));
+        assert!(nobody(&format!("http = \"{address}\"")), "{address}");
     }
     assert_snapshot!(errors_after_least("[server]\nhttp = \"0.0.0.0:8080\"\n"), @r#"
-    pipeline.toml:6:8: server.http: `server.http` is reachable from other machines, so it needs `server.token`; set a token, such as "${MILLSTREAM_TOKEN}", or listen on 127.0.0.1
+    pipeline.toml:6:8: server.http: `server.http` is reachable from other machines, and nobody may log in yet; make a user (`millstream user add NAME --role operator`), or set `server.token`, such as "${MILLSTREAM_TOKEN}", or listen on 127.0.0.1
       |
     6 | http = "0.0.0.0:8080"
       |        ^^^^^^^^^^^^^^

@@ -208,6 +208,7 @@ fn the_least_file_takes_every_default() {
     assert!((1..=8).contains(&config.source.parallel_splits.get()));
     assert_eq!(config.stream.topic, "taxi");
     assert_eq!(config.server.http.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.users, dir.join("millstream-data/users.json"));
     assert_eq!(config.clean, crate::config::clean::Clean::default());
     assert!(config.views.is_empty() && config.server.token.is_none() && config.table.max_rows.is_none());
 }
@@ -227,7 +228,7 @@ fn the_page_names_every_setting() {
     let known = "name data_dir drain_deadline path recursive watch event_time pace settle parallel_splits null_tokens drop from \
                  type formats time_zone on_bad trim case fill keep sql column check action key within missing added changed topic \
                  partitions flush_interval flush_bytes batch_rows batch_bytes max_record_bytes retention retention_bytes max_rows max_bytes \
-                 partition_by commit_interval commit_bytes compact target_file_bytes history checkpoint_versions retention_by chart memory query_timeout query_rows http token format brokers replication \
+                 partition_by commit_interval commit_bytes compact target_file_bytes history checkpoint_versions retention_by chart memory query_timeout query_rows http token users format brokers replication \
                  min_insync_replicas transaction_timeout session_timeout group foreign ca certificate key_password key_password_file \
                  verify_hostname mechanism username password password_file";
     let (_, reference) = PAGE.split_once("\n## ").unwrap();

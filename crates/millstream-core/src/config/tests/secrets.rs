@@ -33,7 +33,7 @@ fn a_token_is_masked_in_messages_about_its_neighbours() {
     assert_snapshot!(errors_of("server = { token = \"hunter2\", htp = 1, http = \"x\" }\n"), @r#"
     pipeline.toml:1:1: pipeline.name: missing, and needed; allowed: letters, digits, `_` and `-`
     pipeline.toml:1:1: source.path: missing, and needed; allowed: a file, glob or directory, or a list of them
-    pipeline.toml:1:31: server.htp: unknown key; did you mean `http`? allowed: http, token
+    pipeline.toml:1:31: server.htp: unknown key; did you mean `http`? allowed: http, token, users
       |
     1 | server = { token = ***, htp = 1, http = "x" }
       |                         ^^^
@@ -54,7 +54,7 @@ fn a_token_is_masked_in_a_comment_beside_a_mistake() {
 #[test]
 fn a_misspelt_or_misplaced_token_is_masked() {
     assert_snapshot!(errors_after_least("[server]\ntokn = \"hunter2\"\n[limits]\ntoken = \"hunter2\"\n"), @r#"
-    pipeline.toml:6:1: server.tokn: unknown key; did you mean `token`? allowed: http, token
+    pipeline.toml:6:1: server.tokn: unknown key; did you mean `token`? allowed: http, token, users
       |
     6 | tokn = ***
       | ^^^^
