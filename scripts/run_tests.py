@@ -95,6 +95,7 @@ TEST = [
     Step("disk", "disks that fill up", python("tests/disk_test.py"), unittest_counts, only_on="linux"),
     Step("browser", "the page in a browser", python("tests/page_test.py"), unittest_counts),
     Step("browser-rejects", "rules changed, rows redriven, files read again in a browser", python("tests/rejects_test.py"), unittest_counts),
+    Step("browser-login", "logging in to the page in a browser", python("tests/login_test.py"), unittest_counts),
     Step("browser-explore", "Explore and SQL in a browser", python("tests/explore_test.py"), unittest_counts),
     Step("s3", "source and archive in a bucket whose server fails", python("tests/s3_test.py"), unittest_counts),
     Step("kill", "kills and the archive after them", python("tests/kill_test.py", "--seconds", "100"), own_counts),

@@ -20,6 +20,8 @@ class LoginInABrowser(unittest.TestCase):
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="millstream-login-"))
         shutil.copytree(EXAMPLE / "data", self.folder / "data")
+        # Quarantined, so that there is something that operators can do about it.
+        (self.folder / "data" / "zz-broken.parquet").write_text("this is no Parquet file")
         (self.folder / "pipeline.toml").write_text(adapt((EXAMPLE / "pipeline.toml").read_text(), SETTINGS))
         for name, role in (("ada", "operator"), ("bob", "viewer")):
             command = [binary(), "user", "add", name, "--role", role, "--password-stdin"]

@@ -16,6 +16,7 @@ import { until } from "./checks.mjs";
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { shots: { type: "string" } } });
 const [url, program, pipeline] = positionals;
 const PASSWORD = process.env.PASSWORD;
+const OTHER_PASSWORD = "another long password";
 const SHAPES = [
   { name: "wide-light", theme: "light", width: 1440, height: 900 },
   { name: "wide-dark", theme: "dark", width: 1440, height: 900 },
@@ -93,12 +94,12 @@ async function ended(browser) {
   await page.click("nav button[aria-expanded]");
   holds("a phone shows who one is", (await page.innerText(".more .who[data-role=viewer]")).includes("bob"));
   await shot(page, "logged-in-phone");
-  const changed = spawnSync(program, ["user", "password", "bob", "--password-stdin", pipeline], { input: "another long password\n" });
+  const changed = spawnSync(program, ["user", "password", "bob", "--password-stdin", pipeline], { input: OTHER_PASSWORD });
   holds(`the password is changed: ${changed.stderr}`, changed.status === 0);
   await until("the page asks again", async () => (await page.innerText("dialog h1")) === "Your session has ended");
   holds("what was open is still there", new URL(page.url()).pathname === "/live" && (await page.locator("[data-page=live]").count()) === 1);
   await shot(page, "session-ended-phone");
-  await logIn(page, "bob", "another long password");
+  await logIn(page, "bob", OTHER_PASSWORD);
   await until("the page goes on", async () => (await page.locator("dialog").count()) === 0 && (await page.getAttribute("[data-connection]", "data-connection")) === "live");
   await context.close();
   return "asked again, and went on";
@@ -117,6 +118,22 @@ async function byToken(browser) {
   holds("a token is its user's", (await page.innerText(".who[data-role=viewer]")).includes("bob"));
   await context.close();
   return "wrong, and right";
+}
+
+/** What changes something is offered to operators, and viewers are told why not. */
+async function roles(browser) {
+  for (const [name, password, reason] of [["ada", PASSWORD, ""], ["bob", OTHER_PASSWORD, "Operators may do this; you are a viewer."]]) {
+    const { page, context } = await openPage(browser, new URL("/flow?stage=files", url).href);
+    await page.waitForSelector("dialog");
+    await logIn(page, name, password);
+    const act = page.locator(".retry .act").first();
+    await act.waitFor();
+    holds(`${name} may press the button or not`, (await act.locator("button").isDisabled()) === (reason !== ""));
+    holds(`${name} is told why not`, (await act.innerText()).includes(reason));
+    await shot(page, `files-${name}`);
+    await context.close();
+  }
+  return "an operator may, a viewer is told why not";
 }
 
 /** Last, for nobody can log in from here for a while after it. */
@@ -138,7 +155,7 @@ async function tooOften(browser) {
 async function main() {
   const browser = await launch();
   try {
-    for (const check of [looks, whole, ended, byToken, tooOften]) console.log(`${check.name}: ${await check(browser)}`);
+    for (const check of [looks, whole, ended, byToken, roles, tooOften]) console.log(`${check.name}: ${await check(browser)}`);
   } finally {
     await browser.close();
   }

@@ -177,12 +177,7 @@ impl Config {
     }
 
     /// What the document says, defaults for what is absent or was reported.
-    fn read<'d>(
-        reader: &'d Reader<'d>,
-        document: &'d DeTable<'d>,
-        base_dir: PathBuf,
-        outside: &Outside<'_>,
-    ) -> Self {
+    fn read<'d>(reader: &'d Reader<'d>, document: &'d DeTable<'d>, base_dir: PathBuf, outside: &Outside<'_>) -> Self {
         let mut root = reader.root(document);
         let [pipeline, source, mut clean, stream] =
             ["pipeline", "source", "clean", "stream"].map(|key| root.section(key));

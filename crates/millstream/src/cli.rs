@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use millstream_core::config::{Config, Outside};
 use millstream_core::config::clean::DedupWithin;
+use millstream_core::config::{Config, Outside};
 
 use crate::environment::variable;
 use crate::pipeline::Role;

@@ -118,7 +118,9 @@ pub(crate) enum UsersError {
         reason: String,
     },
     /// There is one of that name.
-    #[error("there is a user `{name}`: give them another password with `millstream user password`, or remove them first")]
+    #[error(
+        "there is a user `{name}`: give them another password with `millstream user password`, or remove them first"
+    )]
     Exists {
         /// The name.
         name: String,

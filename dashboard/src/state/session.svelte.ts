@@ -16,8 +16,8 @@ export class Session {
 
   /** Whether what changes something is offered. */
   readonly mayChange = $derived(this.me === null || this.me.role === "operator");
-  /** Why it is not: the title of a button that is disabled. */
-  readonly whyNot = $derived(this.mayChange ? null : "Operators may do this; you may look at everything.");
+  /** Why it is not, for the button that is disabled. */
+  readonly whyNot = $derived(this.mayChange ? null : "Operators may do this; you are a viewer.");
 
   readonly #api: ApiClient;
   readonly #token: () => string | null;

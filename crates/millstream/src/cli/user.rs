@@ -167,7 +167,8 @@ fn add(config: &Config, name: &str, role: Role, password: &Password, terminal: &
     users::change(path, |users| users.add(name, role, &password, now))?;
     out::line(&format!("`{name}` may log in as {} (`{}`)", role.name(), path.display()))?;
     if before.is_empty() {
-        terminal.say("from now on the page and the API of this pipeline are for those who log in, also on this machine");
+        terminal
+            .say("from now on the page and the API of this pipeline are for those who log in, also on this machine");
     }
     Ok(())
 }
@@ -197,7 +198,10 @@ fn list(path: &Path, json: bool) -> Result<(), Failure> {
         return out::line(&text);
     }
     if users.is_empty() {
-        return out::line(&format!("no users in `{}`; `millstream user add NAME --role viewer` adds one", path.display()));
+        return out::line(&format!(
+            "no users in `{}`; `millstream user add NAME --role viewer` adds one",
+            path.display()
+        ));
     }
     for user in users.iter() {
         out::line(&format!("{}  {}  since {}", user.name, user.role.name(), user.created_at))?;
@@ -211,7 +215,8 @@ fn list(path: &Path, json: bool) -> Result<(), Failure> {
 impl<'u> Listed<'u> {
     fn of(user: &'u users::User) -> Self {
         let tokens = user.tokens.iter();
-        let tokens = tokens.map(|token| ListedToken { id: &token.id, label: &token.label, created_at: &token.created_at });
+        let tokens =
+            tokens.map(|token| ListedToken { id: &token.id, label: &token.label, created_at: &token.created_at });
         Self { name: &user.name, role: user.role, created_at: &user.created_at, tokens: tokens.collect() }
     }
 }
@@ -228,7 +233,8 @@ impl Password {
         }
         if !std::io::stdin().is_terminal() {
             return Err(Failure::Refused(
-                "nobody to ask for a password, for the input is not a terminal: say `--password-stdin`, and pipe it in".to_owned(),
+                "nobody to ask for a password, for the input is not a terminal: say `--password-stdin`, and pipe it in"
+                    .to_owned(),
             ));
         }
         terminal.say(&format!("a password for `{name}`, of {MIN_PASSWORD_LETTERS} letters at least"));

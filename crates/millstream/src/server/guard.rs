@@ -114,7 +114,9 @@ pub(super) async fn operators_only(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let role = caller.map_or("nobody", |caller| caller.role.name());
-    let text = format!("this takes the role `operator`, and you are `{role}` here: you may look at everything, and change nothing");
+    let text = format!(
+        "this takes the role `operator`, and you are `{role}` here: you may look at everything, and change nothing"
+    );
     ApiError::new(StatusCode::FORBIDDEN, text).into_response()
 }
 

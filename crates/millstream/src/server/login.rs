@@ -9,7 +9,6 @@ mod session;
 mod watched;
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -140,9 +139,8 @@ impl Login {
             (users.of_token(shown).map(|(user, _)| user), Way::Token)
         } else {
             let session = self.keys.session(headers, now_micros())?;
-            let user = session.and_then(|Session { name, generation }| {
-                users.get(&name).filter(|user| user.generation == generation)
-            });
+            let user = session
+                .and_then(|Session { name, generation }| users.get(&name).filter(|user| user.generation == generation));
             (user, Way::Password)
         };
         Ok(user.map(|user| Caller { name: Some(user.name.clone()), role: user.role, by }))

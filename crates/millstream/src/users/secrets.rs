@@ -1,5 +1,7 @@
 //! Passwords and tokens: what is kept of them, and whether one that is shown is the one that was meant.
 
+use std::fmt::Write as _;
+
 use argon2::password_hash::rand_core::{OsRng, RngCore};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -45,7 +47,10 @@ const fn params(memory_kib: u32, passes: u32) -> Params {
 pub(crate) fn random_hex<const BYTES: usize>() -> String {
     let mut bytes = [0; BYTES];
     OsRng.fill_bytes(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * BYTES), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What is kept of a password. Takes its time: never on a thread that serves.

@@ -18,7 +18,7 @@ fn user(pipeline: &Pipeline, arguments: &[&str], input: &str) -> Called {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Who refuses at once does not read it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    Called::of(&child.wait_with_output().unwrap(), &pipeline.path(""))
+    Called::of(&child.wait_with_output().unwrap(), pipeline.file().parent().unwrap())
 }
 
 fn add(pipeline: &Pipeline, name: &str, role: &str) {
@@ -131,7 +131,10 @@ fn what_another_site_could_make_a_browser_send_is_refused() {
     let form = ("Content-Type", "text/plain");
     assert_eq!(request(&run, "POST", "/api/sql", &[host, cookie, form], &sql).status, 415);
     assert_eq!(request(&run, "POST", "/api/sql", &[host, cookie], &sql).status, 415);
-    assert_eq!(request(&run, "POST", "/api/sql", &[host, cookie, JSON, ("Origin", "http://evil.example")], &sql).status, 403);
+    assert_eq!(
+        request(&run, "POST", "/api/sql", &[host, cookie, JSON, ("Origin", "http://evil.example")], &sql).status,
+        403
+    );
     for site in ["cross-site", "same-site"] {
         for path in ["/api/status", "/api/profile", "/api/archive", "/api/row", "/metrics"] {
             assert_eq!(request(&run, "GET", path, &[host, cookie, ("Sec-Fetch-Site", site)], "").status, 403, "{path}");
@@ -151,7 +154,8 @@ fn wrong_logins_are_refused_alike_and_then_have_to_wait() {
         assert_eq!((answer.status, answer.json()), (401, json!({ "error": "name or password is wrong" })));
         assert_eq!(answer.header("set-cookie"), None);
     }
-    let malformed = request(&run, "POST", "/api/login", &[("Host", run.host()), JSON], "{\"password\":\"hunter2hunter2\"");
+    let malformed =
+        request(&run, "POST", "/api/login", &[("Host", run.host()), JSON], "{\"password\":\"hunter2hunter2\"");
     assert_eq!(malformed.status, 400);
     assert!(!malformed.text().contains("hunter2"), "{}", malformed.text());
     let mut answer = log_in(&run, "ada", "wrong");
@@ -222,7 +226,8 @@ fn a_token_of_a_user_may_do_what_the_user_may() {
     let shown = format!("Bearer {}", made.stdout.trim());
     let asked = get_with(&run, "/api/me", ("Authorization", &shown));
     assert_eq!(asked.json(), json!({ "name": "bob", "role": "viewer", "login": "token" }));
-    let retry = request(&run, "POST", "/api/retry", &[("Host", run.host()), ("Authorization", &shown)], "{\"files\":[]}");
+    let retry =
+        request(&run, "POST", "/api/retry", &[("Host", run.host()), ("Authorization", &shown)], "{\"files\":[]}");
     assert_eq!(retry.status, 403);
     let listed: Value = serde_json::from_str(&user(&pipeline, &["list", "--json"], "").stdout).unwrap();
     assert_eq!(listed[1]["tokens"][0]["label"], "reports", "{listed}");
@@ -236,7 +241,8 @@ fn another_address_than_loopback_wants_somebody_who_may_log_in() {
     let pipeline = Pipeline::with_source("watch = true", "");
     pipeline.replace("127.0.0.1:0", "0.0.0.0:0");
     let refused = pipeline.call("run", &[]);
-    refused.assert_refused(&["server.http: `server.http` is reachable from other machines", "millstream user add NAME"]);
+    refused
+        .assert_refused(&["server.http: `server.http` is reachable from other machines", "millstream user add NAME"]);
     add(&pipeline, "ada", "operator");
     let run = pipeline.start();
     assert_eq!(get(&run, "/api/status").status, 401);

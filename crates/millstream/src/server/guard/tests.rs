@@ -139,7 +139,8 @@ fn only_json_says_that_it_is_json() {
         assert!(wants_json(&headers(&[(header::CONTENT_TYPE, sent)])).is_ok(), "{sent}");
     }
     assert!(wants_json(&HeaderMap::new()).is_err());
-    for sent in ["text/plain", "application/x-www-form-urlencoded", "text/plain; application/json", "application/jsonp"] {
+    for sent in ["text/plain", "application/x-www-form-urlencoded", "text/plain; application/json", "application/jsonp"]
+    {
         assert!(wants_json(&headers(&[(header::CONTENT_TYPE, sent)])).is_err(), "{sent}");
     }
 }

@@ -8,8 +8,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, Extension, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::super::App;
@@ -101,14 +101,16 @@ async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Respo
 
 /// Whether the browser speaks TLS, to a proxy in front of us: it says so itself by `Origin`, the proxy by its header.
 fn is_https(headers: &HeaderMap) -> bool {
-    let starts = |name: HeaderName, with: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(with));
+    let starts =
+        |name: HeaderName, with: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(with));
     starts(header::ORIGIN, b"https://") || starts(FORWARDED_PROTO, b"https")
 }
 
 /// Who asks: a proxy on this machine is believed for whom it does.
 fn client(peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
     let peer = peer.ip().to_canonical();
-    let told = || headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim().parse().ok();
+    let told =
+        || headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim().parse().ok();
     if peer.is_loopback() { told().unwrap_or(peer) } else { peer }
 }
 
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn only_a_proxy_on_this_machine_says_for_whom_it_asks() {
         let told = headers(&[("x-forwarded-for", "1.2.3.4, 10.0.0.7")]);
-        let address = |peer: &str, headers| client(peer.parse().unwrap(), headers).to_string();
+        let address = |peer: &str, headers: &HeaderMap| client(peer.parse().unwrap(), headers).to_string();
         assert_eq!(address("127.0.0.1:999", &told), "10.0.0.7");
         assert_eq!(address("[::ffff:127.0.0.1]:999", &told), "10.0.0.7");
         assert_eq!(address("192.168.1.5:999", &told), "192.168.1.5");

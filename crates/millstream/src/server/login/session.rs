@@ -97,7 +97,8 @@ impl Keys {
     /// A cookie that takes the place of a session's and is gone at once; none where there can be no session.
     pub(super) fn no_cookie(&self, is_secure: bool) -> Result<Option<String>, Unreadable> {
         let key = self.key.current()?;
-        let gone = |key: &NamedKey| attributes(key.name.clone(), String::new(), is_secure).removal().build().to_string();
+        let gone =
+            |key: &NamedKey| attributes(key.name.clone(), String::new(), is_secure).removal().build().to_string();
         Ok((*key).as_ref().map(gone))
     }
 
@@ -109,9 +110,9 @@ impl Keys {
             return Ok(key);
         }
         let kept = Kept { id: random_hex::<4>(), key: random_hex::<KEY_BYTES>() };
-        let written = serde_json::to_string(&kept).map_err(|error| error.to_string()).and_then(|text| {
-            write_atomically(&self.path, &(text + "\n")).map_err(|error| chain(&error))
-        });
+        let written = serde_json::to_string(&kept)
+            .map_err(|error| error.to_string())
+            .and_then(|text| write_atomically(&self.path, &(text + "\n")).map_err(|error| chain(&error)));
         written.map_err(|error| {
             tracing::error!(error, "nobody can log in: the key of sessions cannot be kept");
             Unreadable
@@ -126,8 +127,7 @@ fn attributes(name: String, value: String, is_secure: bool) -> cookie::CookieBui
 
 fn read(path: &Path) -> Result<Option<NamedKey>, UsersError> {
     let Some(text) = read_if_there(path)? else { return Ok(None) };
-    let damaged =
-        |reason: &str| UsersError::Key { path: path.to_owned(), reason: reason.to_owned() };
+    let damaged = |reason: &str| UsersError::Key { path: path.to_owned(), reason: reason.to_owned() };
     let Kept { id, key } = serde_json::from_str(&text).map_err(|error| damaged(&error.to_string()))?;
     let bytes = from_hex(&key).filter(|bytes| bytes.len() == KEY_BYTES);
     let is_name = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());

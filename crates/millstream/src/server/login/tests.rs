@@ -62,8 +62,8 @@ fn caller(login: &Login, headers: &HeaderMap) -> Option<(Option<String>, Role, W
     login.caller(headers).unwrap().map(|Caller { name, role, by }| (name, role, by))
 }
 
-fn ada(role: Role, by: Way) -> Option<(Option<String>, Role, Way)> {
-    Some((Some("ada".to_owned()), role, by))
+fn ada(role: Role, by: Way) -> (Option<String>, Role, Way) {
+    (Some("ada".to_owned()), role, by)
 }
 
 #[test]
@@ -96,10 +96,10 @@ async fn a_session_is_what_its_user_is_now() {
     place.add("ada", Role::Viewer);
     assert_eq!(caller(&login, &HeaderMap::new()), None, "the first user shuts the door of a process that runs");
     let mine = session(&login, "ada").await;
-    assert_eq!(caller(&login, &mine), ada(Role::Viewer, Way::Password));
+    assert_eq!(caller(&login, &mine), Some(ada(Role::Viewer, Way::Password)));
     place.change(|users| users.set_role("ada", Role::Operator));
-    assert_eq!(caller(&login, &mine), ada(Role::Operator, Way::Password));
-    assert_eq!(caller(&place.login(""), &mine), ada(Role::Operator, Way::Password), "a restart keeps sessions");
+    assert_eq!(caller(&login, &mine), Some(ada(Role::Operator, Way::Password)));
+    assert_eq!(caller(&place.login(""), &mine), Some(ada(Role::Operator, Way::Password)), "a restart keeps sessions");
     place.change(|users| users.set_password("ada", "another long password"));
     assert_eq!(caller(&login, &mine), None);
 }
@@ -111,7 +111,7 @@ async fn who_is_taken_out_is_out_and_nobody_comes_in_for_them() {
     let token = place.change(|users| users.add_token("ada", "x", String::new()));
     let login = place.login("");
     let mine = session(&login, "ada").await;
-    assert_eq!(caller(&login, &bearer(&token)), ada(Role::Operator, Way::Token));
+    assert_eq!(caller(&login, &bearer(&token)), Some(ada(Role::Operator, Way::Token)));
     place.change(|users| users.remove("ada"));
     for headers in [&mine, &bearer(&token), &HeaderMap::new()] {
         assert_eq!(caller(&login, headers), None);

@@ -10,7 +10,7 @@ use crate::users::UsersError;
 
 /// The file cannot be read; why was logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable;
+pub(in crate::server) struct Unreadable;
 
 /// A file and what was read from it last.
 pub(super) struct Watched<T> {
