@@ -131,6 +131,14 @@ async function roles(browser) {
     holds(`${name} may press the button or not`, (await act.locator("button").isDisabled()) === (reason !== ""));
     holds(`${name} is told why not`, (await act.innerText()).includes(reason));
     await shot(page, `files-${name}`);
+    await page.goto(new URL("/rejects?again=fare", url).href);
+    for (const label of ["Preview", "Redrive …"]) {
+      const rejects = page.locator("dialog .act", { hasText: label });
+      await rejects.waitFor();
+      holds(`${name} may press "${label}" or not`, (await rejects.locator("button").isDisabled()) === (reason !== ""));
+      holds(`${name} is told why not`, (await rejects.innerText()).includes(reason));
+    }
+    await shot(page, `rule-${name}`);
     await context.close();
   }
   return "an operator may, a viewer is told why not";

@@ -41,7 +41,7 @@ const shown = async (page, selector, name) => Number(await page.getAttribute(sel
 async function mistake(page, rule) {
   await page.fill("[data-field=min]", "a lot");
   holds("the line changes with the form", (await line(page)).includes('min = "a lot"'));
-  await page.click("[data-preview-button]");
+  await page.click("dialog button:has-text('Preview')");
   await page.waitForSelector("dialog [data-problem]");
   const text = await page.innerText("dialog [data-problem]");
   holds(`the mistake has its line and a caret: ${text}`, text.includes(`${rule} = `) && text.includes("^"));
@@ -54,7 +54,7 @@ async function tried(page, rule) {
   const [[all]] = await rowsOf(url, `SELECT count(*) FROM rejects WHERE array_has(rules, '${rule}')`);
   const before = await counts();
   await page.fill("[data-field=min]", "");
-  await page.click("[data-preview-button]");
+  await page.click("dialog button:has-text('Preview')");
   await page.waitForSelector("[data-preview]");
   const [rows, delivered] = [await shown(page, "[data-preview]", "data-rows"), await shown(page, "[data-preview]", "data-delivered")];
   holds(`the preview is of all ${all} rows of the rule, not ${rows}`, rows === all);

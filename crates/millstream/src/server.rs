@@ -1,7 +1,7 @@
 //! The page and the API: status, ledger, tables, views, SQL that only reads, a stream of changes, metrics.
 //!
 //! The server changes nothing but that a quarantined file is taken again, or rejects are redriven, when somebody asks for it (the publisher does it), never runs a query itself and keeps nothing for a client but one place in each of
-//! the feed's channels. Who may ask is decided in `guard`, before any route, and who may change something by `operator_routes`.
+//! the feed's channels. Who may ask is decided in `guard`, before any route, and who may change something in `routes`.
 
 pub(crate) mod answer;
 mod api;
@@ -15,6 +15,7 @@ mod metrics;
 mod page;
 mod plain;
 mod redrive;
+mod routes;
 pub(crate) mod rows;
 mod sending;
 mod stream;
@@ -23,24 +24,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
 use millstream_core::config::Config;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::feed::Feed;
-use self::guard::{Guard, guard, operators_only};
+use self::guard::Guard;
 use self::history::History;
 use self::login::Login;
 use crate::pipeline::Running;
 use crate::users::UsersError;
-
-/// Largest body of a request.
-const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 
 /// Queries that run at once; more wait for their turn.
 const QUERIES_AT_ONCE: usize = 8;
@@ -162,7 +156,7 @@ impl Server {
             login: Arc::clone(&login),
             stop: stopped.clone(),
         });
-        let router = router(Arc::clone(&app), Guard::new(address, login));
+        let router = routes::router(Arc::clone(&app), Guard::new(address, login));
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = handle.spawn(async move {
             axum::serve(listener, router).with_graceful_shutdown(stop_told(stopped, Stopping::All)).await
@@ -210,43 +204,6 @@ impl Server {
             Err(_elapsed) => serving.abort(),
         }
     }
-}
-
-fn router(app: Arc<App>, rules: Guard) -> Router {
-    Router::new()
-        .route("/livez", get(api::livez))
-        .route("/readyz", get(api::readyz))
-        .route("/metrics", get(api::metrics))
-        .route("/api/status", get(api::status))
-        .route("/api/ledger", get(api::ledger))
-        .route("/api/tables", get(api::tables))
-        .route("/api/views", get(api::views))
-        .route("/api/views/{name}/data", get(api::view_data))
-        .route("/api/sql", post(api::sql))
-        .route("/api/sql/export", post(export::export))
-        .route("/api/queries", get(api::queries))
-        .route("/api/stream", get(stream::stream))
-        .route("/api/history", get(details::history))
-        .route("/api/profile", get(details::profile))
-        .route("/api/archive", get(details::archive))
-        .route("/api/rules", get(details::rules))
-        .route("/api/row", get(details::row))
-        .merge(login::routes::routes())
-        .merge(operator_routes())
-        .fallback(page::page)
-        .method_not_allowed_fallback(api::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .layer(from_fn_with_state(Arc::new(rules), guard))
-        .with_state(app)
-}
-
-/// What changes something: viewers are refused.
-fn operator_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/retry", post(api::retry))
-        .route("/api/redrive", post(redrive::redrive))
-        .route("/api/redrive/preview", post(redrive::preview))
-        .route_layer(from_fn(operators_only))
 }
 
 /// Waits until the end has come as far as `stage`. Cancel safe.

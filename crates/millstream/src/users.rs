@@ -25,8 +25,8 @@ const TOKEN_ID_BYTES: usize = 4;
 const TOKEN_BYTES: usize = 32;
 const TOKEN_PREFIX: &str = "mill";
 
-/// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+/// What somebody may do; each may also do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     /// Read all there is: status, SQL that only reads, exports

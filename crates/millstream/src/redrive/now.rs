@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use millstream_core::config::Config;
+use millstream_core::config::{Config, Outside};
 
 use super::RedriveError;
 use crate::environment::variable;
@@ -17,7 +17,9 @@ pub(super) fn rules(running: &Config, lines: Option<&str>) -> Result<Arc<Config>
     let refused = |text: String| RedriveError::Refused(text);
     let text = std::fs::read_to_string(&running.file)
         .map_err(|error| refused(format!("cannot read the pipeline file `{}`: {error}", running.file.display())))?;
-    let config = Config::parse_with(&text, &running.file, &variable, &syntax_problem);
+    // Who may log in decides whether a start is refused; this is none.
+    let outside = Outside { view_problem: &syntax_problem, has_users: &|_| true };
+    let config = Config::parse_with(&text, &running.file, &variable, &outside);
     let config = config.map_err(|errors| refused(errors.to_string()))?;
     if let Some(section) = changed(running, &config) {
         return Err(refused(format!(

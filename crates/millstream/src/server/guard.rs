@@ -1,8 +1,8 @@
 //! Who may ask: the checks before every request, and the headers on every answer.
 //!
 //! A page that the user happens to visit must not reach this server: the `Host` check stops names that resolve to loopback
-//! (DNS rebinding), `Origin` and `Sec-Fetch-Site` stop requests from other sites, and `login` keeps out everybody else. What operators
-//! alone may do stands in `operator_routes` of the server, around which is [`operators_only`].
+//! (DNS rebinding), `Origin` and `Sec-Fetch-Site` stop requests from other sites, and `login` keeps out everybody else. Which role a
+//! route takes stands in `routes`; [`takes`] is around each.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -107,15 +107,15 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     response
 }
 
-/// The middleware around what only operators may do.
-pub(super) async fn operators_only(request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>();
-    if caller.is_some_and(|caller| caller.role == Role::Operator) {
+/// The middleware around a route: lets those in who have the role that it takes.
+pub(super) async fn takes(State(wanted): State<Role>, request: Request, next: Next) -> Response {
+    let role = request.extensions().get::<Caller>().map(|caller| caller.role);
+    if role >= Some(wanted) {
         return next.run(request).await;
     }
-    let role = caller.map_or("nobody", |caller| caller.role.name());
+    let (wanted, role) = (wanted.name(), role.map_or("nobody", Role::name));
     let text = format!(
-        "this takes the role `operator`, and you are `{role}` here: you may look at everything, and change nothing"
+        "this takes the role `{wanted}`, and you are `{role}` here: you may look at everything, and change nothing"
     );
     ApiError::new(StatusCode::FORBIDDEN, text).into_response()
 }
@@ -130,7 +130,7 @@ pub(super) fn wants_json(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()))
 }
 
-fn is_guarded(path: &str) -> bool {
+pub(super) fn is_guarded(path: &str) -> bool {
     path == "/metrics" || path == "/api" || path.starts_with("/api/")
 }
 

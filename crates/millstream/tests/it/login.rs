@@ -101,7 +101,9 @@ fn a_browser_that_speaks_tls_to_a_proxy_gets_a_cookie_for_tls_only() {
 
 #[test]
 fn a_viewer_reads_and_an_operator_also_changes() {
-    let (_pipeline, run) = with_users();
+    let (pipeline, mut run) = with_users();
+    let counted = || pipeline.call("sql", &["--json", "SELECT count(*) AS rows FROM events"]);
+    run.wait_for("its rows", || counted().stdout.contains("10").then_some(()));
     let (ada, bob) = (session(&run, "ada"), session(&run, "bob"));
     let post = |path: &str, cookie: &str, body: &Value| {
         request(&run, "POST", path, &[("Host", run.host()), ("Cookie", cookie), JSON], &body.to_string())

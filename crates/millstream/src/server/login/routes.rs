@@ -3,13 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, Extension, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::super::App;
@@ -24,13 +23,9 @@ pub(in crate::server) const PATHS: [&str; 3] = ["/api/login", "/api/logout", "/a
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-pub(in crate::server) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/login", post(login)).route("/api/logout", post(logout)).route("/api/me", get(me))
-}
-
 /// Body of `GET /api/me`, and of a login.
 #[derive(Debug, Serialize)]
-struct Me {
+pub(in crate::server) struct Me {
     name: Option<String>,
     /// None of those who have to log in.
     role: Option<Role>,
@@ -44,7 +39,10 @@ impl From<Caller> for Me {
     }
 }
 
-async fn me(State(app): State<Arc<App>>, caller: Option<Extension<Caller>>) -> Result<Json<Me>, ApiError> {
+pub(in crate::server) async fn me(
+    State(app): State<Arc<App>>,
+    caller: Option<Extension<Caller>>,
+) -> Result<Json<Me>, ApiError> {
     let me = match caller {
         Some(Extension(caller)) => caller.into(),
         None => Me { name: None, role: None, login: app.login.way()? },
@@ -60,7 +58,7 @@ struct Credentials {
     password: String,
 }
 
-async fn login(
+pub(in crate::server) async fn login(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
@@ -93,7 +91,7 @@ async fn login(
 }
 
 /// The browser forgets the session. Its cookie would be taken for the rest of its time, if somebody had kept it.
-async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(in crate::server) async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ApiError> {
     let cookie = app.login.keys.no_cookie(is_https(&headers))?;
     let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
     Ok((cookie, StatusCode::NO_CONTENT).into_response())
