@@ -99,7 +99,9 @@ class FullDisks(unittest.TestCase):
         trouble = wait_until(lambda: get_json(url, "/api/status")["stream"]["trouble"], 60, "a full disk is told")
         self.assertIn("small/data/log", trouble["what"])
         self.assertIn("No row is published until then", self._told(url, "is full"))
+        self.assertEqual(self._told(url, "publishing goes on"), "", "it is told when an append has landed")
         filler.unlink()
+        wait_until(lambda: self._told(url, "publishing goes on"), 60, "it is told that it goes on")
         self._all_comes(run, url, "archive")
 
     def test_a_log_whose_files_take_no_more_waits_although_its_disk_has_room(self):
@@ -128,7 +130,7 @@ class FullDisks(unittest.TestCase):
 
     def test_a_disk_that_is_full_to_the_last_byte_loses_nothing(self):
         """Somebody else takes all room while rows flow: what waits goes on, what had to end goes on at the next start."""
-        settings = SETTINGS | {"source.pace": '"20000 rows/s"'}
+        settings = SETTINGS | {"source.pace": '"5000 rows/s"'}
         settings |= {"pipeline.data_dir": '"small/data"', "archive.path": '"small/data/archive"'}
         (self.folder / "pipeline.toml").write_text(adapt((EXAMPLE / "pipeline.toml").read_text(), settings))
         run = start(self.folder, "run", "pipeline.toml")

@@ -116,6 +116,8 @@ struct Inner {
     versions: VecDeque<ArchiveVersion>,
     upkeep: UpkeepNumbers,
     archive_trouble: Option<LogTrouble>,
+    /// That no row is published for want of room, be it for records or for keys of dedup.
+    publishing_trouble: Option<LogTrouble>,
 }
 
 impl Board {
@@ -150,6 +152,7 @@ impl Board {
             versions: VecDeque::new(),
             upkeep: UpkeepNumbers::default(),
             archive_trouble: None,
+            publishing_trouble: None,
         };
         Self {
             config,
@@ -238,6 +241,7 @@ impl Board {
     pub(crate) fn applied(&self, applied: &Applied) {
         let now = now_micros();
         let publisher = self.parts.get().map_or(0, |parts| parts.publisher);
+        let waited = self.lock().publishing_trouble.take().is_some();
         self.update(|inner| {
             if let Some(surveying) = &mut inner.surveying {
                 surveying.push(applied.clone());
@@ -258,6 +262,19 @@ impl Board {
             inner.read.add(inner.books.rows_read());
             inner.appended.add(inner.records);
         });
+        if waited {
+            self.message_info("there is room on the disk again: publishing goes on".to_owned());
+        }
+    }
+
+    /// Tells that no row is published for want of room: once, until an append lands.
+    pub(crate) fn publishing_waits(&self, why: &str) {
+        let since = self.lock().publishing_trouble.as_ref().map(|trouble| trouble.since.clone());
+        if since.is_none() {
+            self.message_error(format!("{why}. No row is published until then, and none is lost"));
+        }
+        let since = since.unwrap_or_else(|| rfc3339(now_micros()));
+        self.update(|inner| inner.publishing_trouble = Some(LogTrouble { since, what: why.to_owned() }));
     }
 
     /// Appends of this process so far.
@@ -493,7 +510,8 @@ impl Board {
             trouble: log
                 .trouble
                 .as_ref()
-                .map(|trouble| LogTrouble { since: rfc3339(trouble.since_micros), what: trouble.what.clone() }),
+                .map(|trouble| LogTrouble { since: rfc3339(trouble.since_micros), what: trouble.what.clone() })
+                .or_else(|| inner.publishing_trouble.clone()),
             partitions: log.partitions.iter().map(partition).collect(),
             appends: inner.appends,
             records: inner.records,

@@ -112,9 +112,8 @@ impl Publishing {
             losses = if self.board.appends() > before { 1 } else { losses + 1 };
             warn!(error = chain(&lost), losses, "publishing begins anew from what is durable");
             let full = disk::full_of(&lost);
-            // Told once, however often it is found still full.
-            if let Some(full) = full.filter(|_| losses == 1) {
-                self.board.message_error(format!("{full}. No row is published until then, and none is lost"));
+            if let Some(full) = full {
+                self.board.publishing_waits(&full.to_string());
             }
             let again = tokio::select! {
                 () = stop.reached(Phase::Drain) => {
@@ -123,10 +122,6 @@ impl Publishing {
                 }
                 again = self.recover(losses, full.is_some()) => again?,
             };
-            if full.is_some() && losses == 1 {
-                info!("there is room on the disk of the log again");
-                self.board.message_info("there is room on the disk of the log again: publishing goes on".to_owned());
-            }
             if let PublishError::Append(interrupted) = &lost
                 && let Some(applied) = interrupted.landed(&again)
             {
