@@ -131,6 +131,9 @@ async function roles(browser) {
     holds(`${name} may press the button or not`, (await act.locator("button").isDisabled()) === (reason !== ""));
     holds(`${name} is told why not`, (await act.innerText()).includes(reason));
     await shot(page, `files-${name}`);
+    await page.goto(new URL("/rejects", url).href);
+    await settled(page);
+    holds(`the way to redrive all is there for ${name} or not`, (await page.locator("a.again").count()) === (reason === "" ? 1 : 0));
     await page.goto(new URL("/rejects?again=fare", url).href);
     for (const label of ["Preview", "Redrive …"]) {
       const rejects = page.locator("dialog .act", { hasText: label });
