@@ -7,6 +7,7 @@ pub(crate) mod commit;
 pub(crate) mod encode;
 pub(crate) mod follow;
 pub(crate) mod foreign;
+pub(crate) mod history;
 pub(crate) mod run;
 pub(crate) mod stage;
 pub(crate) mod upkeep;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::transaction::CommitProperties;
-use deltalake::kernel::{Action, StructField};
+use deltalake::kernel::{Action, CommitInfo, StructField};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
@@ -424,26 +425,18 @@ impl ArchiveTable {
 
     /// The newest versions, newest first.
     pub(crate) async fn history(&self, table: &DeltaTable, limit: usize) -> Result<Vec<ArchiveVersion>, ArchiveError> {
-        let mut versions = Vec::new();
-        let mut version = table.version().unwrap_or_default();
-        let mut commits: Result<Vec<_>, _> = table.history(Some(limit)).try_collect().await;
-        if commits.is_err() {
-            // What was listed may have been cleaned away before it was read.
-            commits = table.history(Some(limit)).try_collect().await;
-        }
-        let commits = commits.map_err(self.delta("read the history of"))?;
-        for commit in commits {
+        let commits = history::commits(table, limit).await.map_err(self.delta("read the history of"))?;
+        let told = |(version, commit): (u64, CommitInfo)| {
             let number = |key: &str| commit.info.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
-            versions.push(ArchiveVersion {
+            ArchiveVersion {
                 version,
                 at: rfc3339(commit.timestamp.unwrap_or_default() * 1000),
                 rows: number("millstream.rows"),
                 files: number("millstream.files"),
                 bytes: number("millstream.bytes"),
-            });
-            version = version.saturating_sub(1);
-        }
-        Ok(versions)
+            }
+        };
+        Ok(commits.into_iter().map(told).collect())
     }
 
     /// Where it is on this machine; none when it is elsewhere.

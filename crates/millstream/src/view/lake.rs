@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use futures::TryStreamExt;
 use millstream_core::config::clean::Rule;
 use millstream_core::config::written::written_rules;
 use millstream_core::detail::{ArchiveChange, ArchiveDetail, ArchiveFile, ArchivePartition, RuleInfo};
@@ -12,6 +11,7 @@ use serde_json::Value;
 
 use super::{Queries, QueryError, QueryResult};
 use crate::archive::PARTITION_COLUMN;
+use crate::archive::history::commits;
 use crate::clock::rfc3339;
 
 /// Versions that are told, newest first.
@@ -43,12 +43,8 @@ impl Queries {
                     nullable: field.is_nullable(),
                 })
                 .collect();
-            let commits: Vec<_> = archived.table.history(Some(VERSIONS)).try_collect().await?;
-            let mut version = archived.version;
-            for commit in commits {
-                detail.versions.push(change(version, &commit));
-                version = version.saturating_sub(1);
-            }
+            let commits = commits(&archived.table, VERSIONS).await?;
+            detail.versions = commits.iter().map(|(version, commit)| change(*version, commit)).collect();
             Ok::<_, DeltaTableError>(detail)
         })
         .await
