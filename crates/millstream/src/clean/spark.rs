@@ -32,7 +32,7 @@ use self::held::Held;
 use self::query::Ask;
 use self::session::Sessions;
 use self::spool::{Spool, Spooled};
-use self::staged::Staging;
+use self::staged::{StagedFolder, Staging};
 use super::batch::BatchCleaner;
 use super::{CleanError, Cleaner, Engine, Job, SplitEvent};
 use crate::chain::chain;
@@ -204,7 +204,13 @@ impl SparkCleaner {
         ask.check_file(&execution, &job.split.file.found)?;
         let metrics = ask.counts(&execution)?;
         if let Some(folder) = staged {
-            folder.read(|batch| spool.put(batch))?;
+            spool = tokio::select! {
+                biased;
+                () = stop.reached(Phase::Drain) => return Ok(None),
+                () = job.batches.closed() => return Ok(None),
+                () = tokio::time::sleep_until(deadline) => return Err(SparkError::Slow { limit }.into()),
+                spool = unstaged(folder, spool) => spool?,
+            };
         }
         let spooled = spool.finish()?;
         query::check(job, &metrics, &spooled)?;
@@ -222,6 +228,25 @@ impl SparkCleaner {
             delivered = deliver(&self.store, job, &rules, spooled.in_batches(self.batch_rows)) => delivered,
         }
     }
+}
+
+/// The spool with the staged answer in it, which is read on a thread of its own; that ends soon after nobody waits for it.
+async fn unstaged(folder: StagedFolder, mut spool: Spool) -> Result<Spool, SparkError> {
+    let wrong = SparkError::spool(folder.path());
+    let waiting = Arc::new(());
+    let is_wanted = Arc::downgrade(&waiting);
+    let reading = tokio::task::spawn_blocking(move || {
+        folder.read(|batch| {
+            if is_wanted.strong_count() == 0 {
+                return Err(SparkError::spool(folder.path())("nobody wants it any more".into()));
+            }
+            spool.put(batch)
+        })?;
+        Ok(spool)
+    });
+    let read = reading.await.map_err(|error| wrong(error.into()))?;
+    drop(waiting);
+    read
 }
 
 #[async_trait]
