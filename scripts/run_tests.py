@@ -110,7 +110,7 @@ TEST = [
     # The same files and pipelines each time: more of them, by chance, in `make torture`.
     Step("hostile", "hostile files among good ones", python("tests/hostile_test.py", "--seed", "224445"), unittest_counts),
     Step("spark-stream", "a result of Spark comes whole", python("tests/spark_stream_test.py"), unittest_counts),
-    Step("spark-parity", "Spark and DataFusion give the same rows", [*SPARK_PARITY, "--seed", "4100"], unittest_counts),
+    Step("spark-parity", "Spark and DataFusion give the same rows", [*SPARK_PARITY, "Parity", "--seed", "4100"], unittest_counts),
     Step("spark-pipeline", "the whole way with Spark, and its faults", [*SPARK_PIPELINE, *QUICK_SPARK], unittest_counts),
     Step("spark-kill", "kills with Spark, its server among the killed", [*SPARK_KILL, "--rounds", "2"], own_counts),
 ]
@@ -153,8 +153,8 @@ def torture(rounds: int) -> list[Step]:
         steps.append(Step(name, what, [*SPARK_KILL, "--rounds", few, *options], own_counts))
     steps.append(Step("spark-pipeline", "more ways with Spark", [*SPARK_PIPELINE, "MoreWays"], unittest_counts))
     seeds = ["--seeds", str(SPARK_SEEDS), "--staged", "times", "others", "numbers", "rules"]
-    steps.append(Step("spark-parity", "the same rows, more random rules", [*SPARK_PARITY, *seeds], unittest_counts))
-    return [*steps, Step("spark-cluster", "the same rows from a cluster", [*SPARK_PARITY, "--cluster"], unittest_counts)]
+    steps.append(Step("spark-parity", "the same rows, more random rules", [*SPARK_PARITY, "Parity", "AllOfTheData", *seeds], unittest_counts))
+    return [*steps, Step("spark-cluster", "the same rows from a cluster", [*SPARK_PARITY, "Parity", "--cluster"], unittest_counts)]
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """Spark and DataFusion give the same rows: `millstream parity` cleans the same files with both and finds no difference.
 
-Over the taxi example, over tables of nasty values, and over random rules on random rows.
+Over the taxi example, over tables of nasty values, and over random rules on random rows; and over all of the real data that stand
+beside the project, where they do.
 
-    PYTHONPATH=tests python tests/spark_parity_test.py [--seeds N] [--seed FIRST]
+    PYTHONPATH=tests python tests/spark_parity_test.py [Parity] [AllOfTheData] [--seeds N] [--seed FIRST]
     PYTHONPATH=tests python tests/spark_parity_test.py --cluster     with one master and two workers
 
 SPARK_CONNECT names a server that is there; it must see the files by the same paths.
@@ -20,10 +21,11 @@ import unittest
 from pathlib import Path
 
 import nasty
-from program import EXAMPLE, Failure, adapt, binary
+from program import EXAMPLE, ROOT, Failure, adapt, binary
 from spark import GivenServer, Server, server_for_tests
 
 SECONDS = 300
+DATA = ROOT.parent / "shared" / "data"
 options = argparse.Namespace(seeds=2, seed=random.SystemRandom().randrange(1_000_000), cluster=False, staged=["others"])
 
 
@@ -44,7 +46,7 @@ def parity(pipeline: Path) -> dict:
     return found
 
 
-class Parity(unittest.TestCase):
+class Compared(unittest.TestCase):
     server: Server | GivenServer
 
     @classmethod
@@ -79,6 +81,8 @@ class Parity(unittest.TestCase):
             raise
         print(f"{pipeline.parent.name}: {rows} rows, {time.monotonic() - began:.1f} s", flush=True)
 
+
+class Parity(Compared):
     def nasty(self, name: str, seed: int, mode: str = "direct") -> None:
         case = nasty.CASES[name](seed)
         self.compare(case.write(self.folder / f"{name}-{seed}-{mode}"), len(case.table), mode)
@@ -126,6 +130,28 @@ class Parity(unittest.TestCase):
         for seed in range(options.seed, options.seed + options.seeds):
             with self.subTest(seed=seed):
                 self.nasty("random", seed)
+
+
+@unittest.skipUnless(DATA.is_dir(), f"{DATA} is not there")
+class AllOfTheData(Compared):
+    def test_every_month_of_taxi_trips(self):
+        folder = self.folder / "months"
+        folder.mkdir()
+        text = (EXAMPLE / "pipeline.toml").read_text()
+        # One of 2022 has a column without a name.
+        settings = {"source.path": json.dumps(str(DATA / "nyc-taxi" / "*.parquet")), "source.watch": "false", "clean.drop": '[""]'}
+        (folder / "pipeline.toml").write_text(adapt(text, settings))
+        self.compare(folder / "pipeline.toml", 486_000)
+
+    def test_flights_and_weather_by_the_rules_that_init_writes(self):
+        for name, rows in [("flights", 336_776), ("weather", 26_115)]:
+            with self.subTest(name):
+                folder = self.folder / name
+                folder.mkdir()
+                command = [binary(), "init", str(DATA / "nycflights13" / f"{name}*.parquet")]
+                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.compare(folder / "pipeline.toml", rows)
 
 
 if __name__ == "__main__":
