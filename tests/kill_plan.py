@@ -48,6 +48,7 @@ class Schedule:
         shares: dict[str, int] = SHARES,
         only: str | None = None,
         most_hits: int = 25,
+        first: str | None = None,
     ):
         self.most_hits = most_hits
         """A process dies at this hit of a fail-point at the latest."""
@@ -55,6 +56,8 @@ class Schedule:
         self.rng = rng
         self.shares = shares
         self.only = only
+        self.first = first
+        """A kind that is dealt first, so that few rounds have it, too."""
         self.deck: list[str] = []
         self.queue: list[str] = []
         self.again: list[str] = []
@@ -75,6 +78,10 @@ class Schedule:
         if not self.deck:
             self.deck = [kind for kind, share in self.shares.items() for _ in range(share)]
             self.rng.shuffle(self.deck)
+            if self.first in self.deck:
+                self.deck.remove(self.first)
+                self.deck.append(self.first)
+                self.first = None
         kind = self.deck.pop()
         if kind == "signal":
             chosen = self.rng.choice([signal.SIGTERM, signal.SIGINT])

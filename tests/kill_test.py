@@ -55,6 +55,8 @@ class Setting:
     most_hits: int = 25
     run_seconds: float = Life.run_seconds
     """How long a process takes undisturbed, more or less, as long as none was seen."""
+    first: str | None = None
+    """The kind of kill that comes first."""
 
 
 def live(number: int, seed: int, schedule: Schedule, rounds: int, base: Path, make: Callable[..., Life]) -> tuple[int, str]:
@@ -117,12 +119,12 @@ def _with_spark(options: argparse.Namespace, base: Path, server: Server | GivenS
     shares = {kind: share for kind, share in kill_spark.SHARES.items() if kind not in kill_spark.OF_THE_SERVER or not given}
     seconds = kill_spark.RUN_SECONDS
     if options.log == "embedded":
-        yield Setting(partial(SparkLife, spark=server), shares, run_seconds=seconds)
+        yield Setting(partial(SparkLife, spark=server), shares, run_seconds=seconds, first="spark")
         return
     with cluster_for_tests(base / "kafka") as cluster:
         over_kafka = _on(Place(cluster), KafkaSparkLife, kafka_life.SHARES)
         make, shares = partial(over_kafka.make, spark=server), over_kafka.shares | shares
-        yield Setting(make, shares, over_kafka.most_hits, seconds)
+        yield Setting(make, shares, over_kafka.most_hits, seconds, first="spark")
 
 
 def _on(place: Place, life: type[KafkaLife], shares: dict[str, int]) -> Setting:
@@ -179,7 +181,7 @@ def main() -> int:
             names = [name for name in failpoints() if not name.startswith(elsewhere)]
             if not options.apart:
                 names = [name for name in names if name != kafka_apart.MOVING]
-            schedule = Schedule(names, random.Random(seed), shares, options.failpoint, chosen.most_hits)
+            schedule = Schedule(names, random.Random(seed), shares, options.failpoint, chosen.most_hits, chosen.first)
             schedule.run_seconds = chosen.run_seconds
             # Lives without a single kill must not make it endless.
             while done < options.rounds and number < options.rounds * 2:

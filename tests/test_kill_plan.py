@@ -28,6 +28,11 @@ class DealtKills(unittest.TestCase):
             plans = dealt(Schedule(NAMES, random.Random(seed), KINDS), 3)
             self.assertEqual({plan.kind for plan in plans}, set(KINDS))
 
+    def test_a_kind_that_must_come_first_does_and_has_no_larger_share(self):
+        plans = dealt(Schedule(NAMES, random.Random(1), SHARES, first="signal"), sum(SHARES.values()))
+        self.assertEqual(plans[0].kind, "signal")
+        self.assertEqual(Counter(plan.kind for plan in plans), SHARES)
+
     def test_the_same_seed_deals_the_same_kills(self):
         first, second = [dealt(Schedule(NAMES, random.Random(7), KINDS), 30) for _ in range(2)]
         self.assertEqual(first, second)
