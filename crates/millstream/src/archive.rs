@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::transaction::CommitProperties;
-use deltalake::kernel::{Action, CommitInfo, StructField};
+use deltalake::kernel::{Action, StructField};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
@@ -33,7 +33,6 @@ use url::Url;
 
 use self::foreign::OfForeign;
 use crate::chain::chain;
-use crate::clock::rfc3339;
 use crate::disk;
 use crate::store::{self, StoreError};
 use crate::table::Seqs;
@@ -426,17 +425,7 @@ impl ArchiveTable {
     /// The newest versions, newest first.
     pub(crate) async fn history(&self, table: &DeltaTable, limit: usize) -> Result<Vec<ArchiveVersion>, ArchiveError> {
         let commits = history::commits(table, limit).await.map_err(self.delta("read the history of"))?;
-        let told = |(version, commit): (u64, CommitInfo)| {
-            let number = |key: &str| commit.info.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
-            ArchiveVersion {
-                version,
-                at: rfc3339(commit.timestamp.unwrap_or_default() * 1000),
-                rows: number("millstream.rows"),
-                files: number("millstream.files"),
-                bytes: number("millstream.bytes"),
-            }
-        };
-        Ok(commits.into_iter().map(told).collect())
+        Ok(commits.into_iter().map(|(version, _)| version).collect())
     }
 
     /// Where it is on this machine; none when it is elsewhere.

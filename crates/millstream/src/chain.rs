@@ -5,13 +5,16 @@ use std::error::Error;
 /// An error with its causes; one that stands in the text already is not told again.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
+    for cause in error.source().into_iter().flat_map(with_causes) {
+        let more = cause.to_string();
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
-        cause = error.source();
     }
     text
+}
+
+/// An error and its causes, down to the last one.
+pub(crate) fn with_causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }

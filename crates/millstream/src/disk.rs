@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use crate::chain::{chain, with_causes};
+
 /// Room that appends to the embedded log leave free: what is in its memory must still fit, and the archive must be able to take
 /// rows over, which is what makes room in the log. The archive takes as many as there is room for, so the two never wait for each other
 /// while there is room for its reserve and one record.
@@ -54,30 +56,21 @@ pub(crate) fn check(path: &Path, needed: u64) -> Result<(), Full> {
 
 /// What is full, where an error tells it.
 pub(crate) fn full_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Full> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(full) = error.downcast_ref() {
-            return Some(full);
-        }
-        next = error.source();
-    }
-    None
+    with_causes(error).find_map(|error| error.downcast_ref())
 }
 
 /// Whether the cause of an error is that a disk is full.
 pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in with_causes(error) {
         if error.is::<Full>() {
             return true;
         }
         if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
             return CODES.contains(&code);
         }
-        next = error.source();
     }
     // Some libraries keep only the text of what the system said.
-    let text = crate::chain::chain(error);
+    let text = chain(error);
     CODES.iter().any(|code| text.contains(&format!("(os error {code})")))
 }
 

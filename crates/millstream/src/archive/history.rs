@@ -5,14 +5,22 @@ use std::sync::Arc;
 use deltalake::kernel::{Action, CommitInfo};
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::{StreamExt, TryStreamExt};
+use millstream_core::status::ArchiveVersion;
+use serde_json::Value;
+
+use crate::clock::rfc3339;
 
 /// Commits that are read at once.
 const AT_ONCE: usize = 16;
 
-/// The version that is loaded and those before it, newest first, as far back as the log goes and at most `limit` of them.
+/// The version that is loaded and those before it, newest first, as far back as the log goes and at most `limit` of them, each with
+/// all that its commit says of itself.
 ///
 /// The library's own history lists what is in the log now, which may be newer than what is loaded, and tells no version.
-pub(crate) async fn commits(table: &DeltaTable, limit: usize) -> Result<Vec<(u64, CommitInfo)>, DeltaTableError> {
+pub(crate) async fn commits(
+    table: &DeltaTable,
+    limit: usize,
+) -> Result<Vec<(ArchiveVersion, CommitInfo)>, DeltaTableError> {
     let store = table.log_store();
     let newest = table.version().unwrap_or_default();
     let oldest = (newest + 1).saturating_sub(limit as u64);
@@ -24,9 +32,21 @@ pub(crate) async fn commits(table: &DeltaTable, limit: usize) -> Result<Vec<(u64
     let mut commits = Vec::new();
     // One that is not there was cleaned away, and so were those before it.
     while let Some(Some((version, bytes))) = read.try_next().await? {
-        commits.push((version, info(&bytes)));
+        let info = info(&bytes);
+        commits.push((told(version, &info), info));
     }
     Ok(commits)
+}
+
+fn told(version: u64, info: &CommitInfo) -> ArchiveVersion {
+    let number = |key: &str| info.info.get(key).and_then(Value::as_u64).unwrap_or_default();
+    ArchiveVersion {
+        version,
+        at: rfc3339(info.timestamp.unwrap_or_default().saturating_mul(1000)),
+        rows: number("millstream.rows"),
+        files: number("millstream.files"),
+        bytes: number("millstream.bytes"),
+    }
 }
 
 /// What a commit says of itself; another program's may say nothing.
@@ -61,7 +81,7 @@ mod tests {
         };
         let told = async |table: DeltaTable, limit| {
             let commits = commits(&table, limit).await.unwrap();
-            commits.into_iter().map(|(version, commit)| (version, commit.operation)).collect::<Vec<_>>()
+            commits.into_iter().map(|(version, commit)| (version.version, commit.operation)).collect::<Vec<_>>()
         };
         let (made, write) = (Some("CREATE TABLE".to_owned()), Some("WRITE".to_owned()));
         assert_eq!(told(at(2).await, 10).await, [(2, write.clone()), (1, write.clone()), (0, made)]);

@@ -17,6 +17,7 @@ use object_store::{
 };
 
 use super::uploads::Upload;
+use crate::chain::with_causes;
 use crate::clock::pause;
 
 /// How often a listing is begun anew.
@@ -53,14 +54,7 @@ impl Failures {
 /// Whether the connection failed under an answer, rather than the store refusing something.
 fn broke_off(error: &Error) -> bool {
     let Error::Generic { source, .. } = error else { return false };
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&**source);
-    while let Some(error) = next {
-        if error.is::<HttpError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    with_causes(&**source).any(<dyn std::error::Error>::is::<HttpError>)
 }
 
 impl<S: ObjectStore> WholeListings<S> {

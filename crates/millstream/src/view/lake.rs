@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use deltalake::kernel::CommitInfo;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use millstream_core::config::clean::Rule;
 use millstream_core::config::written::written_rules;
 use millstream_core::detail::{ArchiveChange, ArchiveDetail, ArchiveFile, ArchivePartition, RuleInfo};
-use millstream_core::status::ColumnInfo;
+use millstream_core::status::{ArchiveVersion, ColumnInfo};
 use serde_json::Value;
 
 use super::{Queries, QueryError, QueryResult};
@@ -44,7 +45,7 @@ impl Queries {
                 })
                 .collect();
             let commits = commits(&archived.table, VERSIONS).await?;
-            detail.versions = commits.iter().map(|(version, commit)| change(*version, commit)).collect();
+            detail.versions = commits.into_iter().map(|(version, commit)| change(version, &commit)).collect();
             Ok::<_, DeltaTableError>(detail)
         })
         .await
@@ -139,21 +140,13 @@ fn files(table: &DeltaTable) -> Result<ArchiveDetail, DeltaTableError> {
     Ok(detail)
 }
 
-fn change(version: u64, commit: &deltalake::kernel::CommitInfo) -> ArchiveChange {
-    let number = |key: &str| commit.info.get(key).and_then(Value::as_u64).unwrap_or_default();
+fn change(version: ArchiveVersion, commit: &CommitInfo) -> ArchiveChange {
     let operation = commit.operation.clone().unwrap_or_default();
     let parameters = commit.operation_parameters.as_ref();
     let columns =
         if operation == "ADD COLUMN" { parameters.map(added_columns).unwrap_or_default() } else { Vec::new() };
-    ArchiveChange {
-        version,
-        at: rfc3339(commit.timestamp.unwrap_or_default().saturating_mul(1000)),
-        operation,
-        rows: number("millstream.rows"),
-        files: number("millstream.files"),
-        bytes: number("millstream.bytes"),
-        columns,
-    }
+    let ArchiveVersion { version, at, rows, files, bytes } = version;
+    ArchiveChange { version, at, operation, rows, files, bytes, columns }
 }
 
 /// Names of the columns that a commit added, which stand in it as JSON within JSON.
